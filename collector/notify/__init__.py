@@ -1,0 +1,1 @@
+"""Notices: what leaves the collector for people and other systems, at least once, from a transactional outbox."""

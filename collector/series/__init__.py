@@ -1,0 +1,1 @@
+"""Where series are kept: one Protocol, DuckDB embedded or InfluxDB, the same contract tests for both."""

@@ -1,0 +1,79 @@
+"""What the collector needs of a series store.
+
+Errors:
+    StoreError
+    ├─ Unavailable   down, full or slow: try again; nothing is lost, the journal has it
+    └─ Refused       the store will never take this; the rows are named
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rules.samples import Batch
+
+
+class StoreError(Exception):
+    """Anything a series store could not do."""
+
+
+class Unavailable(StoreError):
+    """The store cannot take or give anything now; trying again helps."""
+
+
+class Refused(StoreError):
+    """The store will not take these rows, ever."""
+
+
+class SeriesKey(NamedTuple):
+    """One series."""
+
+    site: str
+    device: str
+    table: str
+    instance: str
+    field: str
+
+
+class Points(NamedTuple):
+    """A series' values: `t` int64[n] Unix milliseconds ascending, `value` float64[n]; nulls are not stored."""
+
+    t: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+
+
+class SeriesStore(Protocol):
+    """Keeps values by series and time.
+
+    Writing the same batch again changes nothing (exactly once by cursor, or idempotent by key and time).
+    """
+
+    def cursor(self) -> int:
+        """The last journal position whose rows are stored."""
+
+    def write(self, batch: Batch) -> None:
+        """Stores all values of a batch (NaN is not stored) and moves the cursor to `batch.last`.
+
+        Raises:
+            Unavailable: nothing was stored, or storing it again is harmless.
+            Refused: see above.
+        """
+
+    def last(self, site: str, device: str | None = None) -> dict[SeriesKey, tuple[int, float]]:
+        """The newest (t, value) of every series of a site or one device."""
+
+    def read(self, keys: Sequence[SeriesKey], begin: int, end: int, *, most: int = 2000) -> dict[SeriesKey, Points]:
+        """Values with begin <= t < end (Unix milliseconds); more than `most` a series are thinned to bucket means."""
+
+    def series(self, site: str, device: str | None = None) -> list[SeriesKey]:
+        """The series known for a site or one device, sorted."""
+
+    def ping(self) -> str | None:
+        """None when the store works, else what is wrong, in a sentence."""
+
+    def close(self) -> None:
+        """Flushes and lets go."""

@@ -1,0 +1,154 @@
+"""The small messages beside the blocks: acknowledgements, presence, and the topics everything travels on.
+
+An acknowledgement is the only thing that lets an agent delete a record, so it carries a MAC made with a key that only
+the agent and its collector know; whoever merely runs the broker cannot make one.
+
+Errors (beside `wire.Malformed`):
+    Forged   an acknowledgement that the collector did not make: ignore it, and say so
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+import msgspec
+
+from forewarn.wire import VERSION, Malformed, Reason, WireError
+
+
+class Forged(WireError):
+    """An acknowledgement whose MAC is not the collector's."""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The collector's word: everything of `epoch` up to `upto` is committed to its journal.
+
+    `held` is why blocks are not taken now (the agent backs off and shows it); `rewind` asks to send again from
+    `upto` + 1; `boot` names the collector's run, a new one makes the agent rewind at once. Without a valid MAC only
+    `held` may be believed, and nothing may be deleted.
+    """
+
+    v: int = VERSION
+    agent: str
+    epoch: str
+    upto: int
+    boot: str
+    held: str = ""
+    rewind: bool = False
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Birth and will of an agent: a hint for people, never evidence.
+
+    `conn` counts connections, so that a late will of an older connection is known for what it is.
+    """
+
+    state: str
+    epoch: str
+    boot: str
+    conn: int
+    why: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_ack = msgspec.json.Decoder(Ack).decode
+_decode_presence = msgspec.json.Decoder(Presence).decode
+
+
+def derive(secret: str, purpose: str) -> str:
+    """A key for one purpose from an agent's one secret, as 64 hexadecimal digits (HMAC-SHA-256).
+
+    Purposes in use: "mqtt" is the broker's password, "ack" authenticates acknowledgements, so that whoever runs
+    the broker still cannot make an agent delete its spool.
+    """
+    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+def seal_ack(ack: Ack, key: str | None) -> bytes:
+    """An acknowledgement as it is published: JSON that ends in its MAC (empty without a key)."""
+    text = _encode(ack)[:-1]
+    return b"".join((text, b',"mac":"', _mac(text, key).encode() if key else b"", b'"}'))
+
+
+def open_ack(payload: bytes, key: str) -> Ack:
+    """Reads an acknowledgement and proves that the collector made it.
+
+    Raises:
+        Malformed: not an acknowledgement.
+        Forged: the MAC is missing or another's.
+    """
+    ack, text, mac = _split_ack(payload)
+    if not hmac.compare_digest(mac, _mac(text, key)):
+        raise Forged(f"acknowledgement up to {ack.upto} of epoch {ack.epoch} carries a wrong MAC")
+    return ack
+
+
+def peek_ack(payload: bytes) -> Ack:
+    """Reads an acknowledgement without proof: good for showing `held`, never for deleting."""
+    return _split_ack(payload)[0]
+
+
+def _split_ack(payload: bytes) -> tuple[Ack, bytes, str]:
+    text, _, tail = payload.rpartition(b',"mac":"')
+    try:
+        return _decode_ack(payload), text, tail.removesuffix(b'"}').decode("ascii")
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise Malformed(Reason.WRONG_FIELD, f"not an acknowledgement: {wrong}") from wrong
+
+
+def _mac(text: bytes, key: str) -> str:
+    return hmac.new(bytes.fromhex(key), text, hashlib.sha256).hexdigest()[:32]
+
+
+def seal_presence(presence: Presence) -> bytes:
+    """A birth or will as it is published."""
+    return _encode(presence)
+
+
+def open_presence(payload: bytes) -> Presence:
+    """Reads a birth or will.
+
+    Raises:
+        Malformed: not a presence message.
+    """
+    try:
+        return _decode_presence(payload)
+    except msgspec.DecodeError as wrong:
+        raise Malformed(Reason.WRONG_FIELD, f"not a presence message: {wrong}") from wrong
+
+
+def block_topic(shard: int, agent: str) -> str:
+    """Where an agent publishes its blocks."""
+    return f"fw/1/t/{shard:02x}/{agent}"
+
+
+def block_filter(shards: Iterable[int] | None = None) -> list[str]:
+    """What a collector subscribes to for some shards, or for all."""
+    return ["fw/1/t/+/+"] if shards is None else [f"fw/1/t/{shard:02x}/+" for shard in shards]
+
+
+def ack_topic(agent: str) -> str:
+    """Where the collector acknowledges an agent's blocks (retained)."""
+    return f"fw/1/k/{agent}"
+
+
+def presence_topic(agent: str) -> str:
+    """Where an agent's birth and will stand (retained)."""
+    return f"fw/1/p/{agent}"
+
+
+def agent_of(topic: str) -> tuple[int, str]:
+    """Returns (shard, agent) of a block topic.
+
+    Raises:
+        Malformed: the topic is not one a block comes on.
+    """
+    parts = topic.split("/")
+    try:
+        if parts[:3] == ["fw", "1", "t"] and len(parts) == 5:  # noqa: PLR2004 - class, version, kind, shard, agent
+            return int(parts[3], 16), parts[4]
+    except ValueError:
+        pass
+    raise Malformed(Reason.WRONG_TOPIC, f"`{topic}` is not fw/1/t/<shard>/<agent>")

@@ -1,0 +1,179 @@
+"""The words of the system: every table and field a record may carry, every kind of device.
+
+Profiles, rules and dashboards are checked against this list, which is the only one. All fields are floats in base
+units with the unit in the name. `status` is always 0 ok, 1 warning, 2 critical, 3 unknown, mapped by the profile; the
+device's own code stays in `status_code`. A value that is not there is null, never 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class DeviceKind(StrEnum):
+    """What a device is to the people who maintain it."""
+
+    CAMERA = "camera"
+    RECORDER = "recorder"
+    SWITCH = "switch"
+    UPS = "ups"
+    STORAGE = "storage"
+    SERVER = "server"
+    SENSOR = "sensor"
+    OTHER = "other"
+    AGENT = "agent"
+    """The agent itself: the device of its own `agent` table."""
+
+
+class Source(StrEnum):
+    """How a record came to be; a consent grants each by name."""
+
+    SNMP = "snmp"
+    HOST = "host"
+    AGENT = "agent"
+    """What the agent says about itself; part of every consent."""
+
+
+class Status(IntEnum):
+    """The common meaning of every `status` field."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of values: what its instance names, and which fields it may hold."""
+
+    instance: str
+    """What tells rows apart, in a word; empty for a table with one row whose instance is ''."""
+    fields: tuple[str, ...]
+
+
+_TRAFFIC = (
+    "in_bits_per_second",
+    "out_bits_per_second",
+    "in_errors_per_second",
+    "out_errors_per_second",
+    "in_discards_per_second",
+    "out_discards_per_second",
+)
+
+TABLES: dict[str, Table] = {
+    "device": Table(
+        "", ("up", "rtt_seconds", "uptime_seconds", "poll_seconds", "clock_offset_seconds", "status", "status_code")
+    ),
+    "host": Table(
+        "",
+        (
+            "cpu_percent",
+            "memory_used_percent",
+            "memory_total_bytes",
+            "memory_available_bytes",
+            "swap_used_percent",
+            "load1",
+            "load5",
+            "load15",
+            "processes",
+            "temperature_celsius",
+            "uptime_seconds",
+        ),
+    ),
+    "disk": Table(
+        "disk",
+        (
+            "status",
+            "status_code",
+            "temperature_celsius",
+            "reallocated_sectors",
+            "reported_uncorrectable",
+            "pending_sectors",
+            "offline_uncorrectable",
+            "power_on_hours",
+            "wear_used_percent",
+            "free_bytes",
+            "total_bytes",
+            "used_percent",
+            "read_bytes_per_second",
+            "write_bytes_per_second",
+            "busy_percent",
+        ),
+    ),
+    "volume": Table(
+        "volume",
+        (
+            "used_percent",
+            "free_bytes",
+            "total_bytes",
+            "inodes_used_percent",
+            "read_only",
+            "overwrite",
+            "oldest_record_seconds",
+            "status",
+            "status_code",
+        ),
+    ),
+    "interface": Table("interface", ("up", "admin_up", *_TRAFFIC, "speed_bits_per_second")),
+    "poe": Table(
+        "port",
+        ("status", "status_code", "power_watts", "overloads_per_second", "shorts_per_second", "denials_per_second"),
+    ),
+    "ups": Table(
+        "",
+        (
+            "status",
+            "status_code",
+            "on_battery",
+            "on_battery_seconds",
+            "charge_percent",
+            "runtime_seconds",
+            "battery_volts",
+            "battery_celsius",
+            "battery_status",
+            "battery_replace",
+            "test_status",
+            "alarms",
+        ),
+    ),
+    "ups_input": Table("line", ("volts", "amperes", "hertz", "watts")),
+    "ups_output": Table("line", ("volts", "amperes", "hertz", "watts", "load_percent")),
+    "sensor": Table("sensor", ("temperature_celsius", "humidity_percent", "volts", "status", "status_code")),
+    "fan": Table("fan", ("speed_rpm", "status", "status_code")),
+    "psu": Table("psu", ("status", "status_code")),
+    "channel": Table("channel", ("recording", "video_loss", "status", "status_code", "recorded_seconds")),
+    "service": Table("service", ("running", "restarts")),
+    "probe": Table("probe", ("up", "latency_seconds")),
+    "agent": Table(
+        "",
+        (
+            "spool_records",
+            "spool_bytes",
+            "resident_bytes",
+            "cpu_percent",
+            "poll_lag_seconds",
+            "devices",
+            "devices_down",
+            "polls_per_second",
+        ),
+    ),
+}
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns "; did you mean `x`?" for the closest of `words`, or "" when none is close."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def misnamed(table: str, field: str) -> str | None:
+    """Returns what is wrong with a table and field name, in a sentence, or None when both are in the vocabulary."""
+    if table not in TABLES:
+        return f"unknown table `{table}`{nearest(table, TABLES)}"
+    if field not in TABLES[table].fields:
+        return f"table `{table}` has no field `{field}`{nearest(field, TABLES[table].fields)}"
+    return None

@@ -1,0 +1,38 @@
+"""Fixtures that every suite shares: real servers, once a session where a test cannot spoil them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server; a test that writes makes its own database in it."""
+    with servers.postgres(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def influxdb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The HTTP port of an InfluxDB 1.x."""
+    with servers.influxdb(tmp_path_factory.mktemp("influxdb")) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def victoria_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The HTTP port of a VictoriaMetrics."""
+    with servers.victoria_metrics(tmp_path_factory.mktemp("victoria")) as port:
+        yield port
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[servers.Mosquitto]:
+    """A mosquitto of the test's own, open to everybody on loopback."""
+    with servers.mosquitto(tmp_path / "mosquitto") as running:
+        yield running
