@@ -282,6 +282,8 @@ class _Reader:
         return pairs
 
     def _struct(self, node: yaml.Node, wanted: type[msgspec.Struct], key: str) -> Any:
+        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):  # `section:` and nothing: its defaults.
+            node = yaml.MappingNode("tag:yaml.org,2002:map", [], node.start_mark)
         if not isinstance(node, yaml.MappingNode):
             return self.refuse(node, f"`{key}` is a mapping with {_listed(f.encode_name for f in _fields(wanted))}")
         before = len(self.wrongs)
