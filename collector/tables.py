@@ -222,6 +222,7 @@ outbox = Table(
     Column("created", BigInteger, nullable=False),
     Column("due", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("held_for", String, nullable=False, server_default="", comment="agent whose backlog must be through first"),
     Column("sent", BigInteger),
     Column("failed", BigInteger, comment="given up, with the reason in `why`"),
     Column("why", Text, nullable=False, server_default=""),
