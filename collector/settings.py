@@ -17,7 +17,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from forewarn.bus import Broker
 from forewarn.settings import Duration, Secret, Size, read_file
+from forewarn.telemetry import Level
 
 ENVIRONMENT = "FOREWARN_"
 _HOUR = 3600.0
@@ -243,7 +245,7 @@ class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to the log."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="From which level on.")] = "info"
+    level: Annotated[Level, Meta(description="From which level on.")] = "info"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -257,6 +259,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Role,
         Meta(description="`all`, or one of `ingest` and `web` in several processes (needs PostgreSQL and InfluxDB)."),
     ] = Role.ALL
+    broker: Annotated[Broker, Meta(description="The MQTT broker that agents publish to.")]
     database: Annotated[Database, Meta(description="Journal, register and tickets.")] = Database()
     series: Annotated[Series, Meta(description="The values themselves.")] = Series()
     journal: Annotated[Journal, Meta(description="What was taken in, as it was received.")] = Journal()
