@@ -3,7 +3,7 @@
 Errors:
     StoreError
     ├─ Unavailable   down, full or slow: try again; nothing is lost, the journal has it
-    └─ Refused       the store will never take this; the rows are named
+    └─ Refused       the store will never take some rows, which are named; all others are stored
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ class Unavailable(StoreError):
 
 
 class Refused(StoreError):
-    """The store will not take these rows, ever."""
+    """The store will not take some rows of a batch, ever; the rest is stored and the cursor has moved.
+
+    `rows` has up to 20 of them as text, `count` how many there are.
+    """
+
+    def __init__(self, why: str, rows: Sequence[str], count: int) -> None:
+        named = "; ".join(rows[:3])
+        super().__init__(f"{count} refused: {why}" + (f" ({named})" if named else ""))
+        self.rows = list(rows[:20])
+        self.count = count
 
 
 class SeriesKey(NamedTuple):
@@ -53,10 +62,12 @@ class SeriesStore(Protocol):
     """
 
     def cursor(self) -> int:
-        """The last journal position whose rows are stored."""
+        """The last journal position whose rows are stored for good: what a reader of the journal resumes behind."""
 
     def write(self, batch: Batch) -> None:
-        """Stores all values of a batch (NaN is not stored) and moves the cursor to `batch.last`.
+        """Takes all values of a batch (only finite ones are stored); the cursor follows when they are on disk.
+
+        What was taken can be read at once. Positions that were taken before are passed over.
 
         Raises:
             Unavailable: nothing was stored, or storing it again is harmless.
@@ -71,6 +82,13 @@ class SeriesStore(Protocol):
 
     def series(self, site: str, device: str | None = None) -> list[SeriesKey]:
         """The series known for a site or one device, sorted."""
+
+    def tend(self, now: int) -> None:
+        """Drops what is past its time and tidies up, a few seconds at most; called about every minute.
+
+        Args:
+            now: Unix milliseconds.
+        """
 
     def ping(self) -> str | None:
         """None when the store works, else what is wrong, in a sentence."""
