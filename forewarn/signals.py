@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 
 import msgspec
 
-from forewarn.wire import VERSION, Malformed, Reason, WireError
+from forewarn.wire import SHARDS, VERSION, Malformed, Reason, WireError
 
 
 class Forged(WireError):
@@ -51,6 +52,8 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     conn: int
     why: str = ""
 
+
+_BLOCK_TOPIC = re.compile("fw/1/t/([0-9a-f]{2})/([^/]+)").fullmatch
 
 _encode = msgspec.json.Encoder().encode
 _decode_ack = msgspec.json.Decoder(Ack).decode
@@ -115,7 +118,7 @@ def open_presence(payload: bytes) -> Presence:
     """
     try:
         return _decode_presence(payload)
-    except msgspec.DecodeError as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise Malformed(Reason.WRONG_FIELD, f"not a presence message: {wrong}") from wrong
 
 
@@ -145,10 +148,9 @@ def agent_of(topic: str) -> tuple[int, str]:
     Raises:
         Malformed: the topic is not one a block comes on.
     """
-    parts = topic.split("/")
-    try:
-        if parts[:3] == ["fw", "1", "t"] and len(parts) == 5:  # noqa: PLR2004 - class, version, kind, shard, agent
-            return int(parts[3], 16), parts[4]
-    except ValueError:
-        pass
-    raise Malformed(Reason.WRONG_TOPIC, f"`{topic}` is not fw/1/t/<shard>/<agent>")
+    found = _BLOCK_TOPIC(topic)
+    if not found or (shard := int(found[1], 16)) >= SHARDS:
+        raise Malformed(
+            Reason.WRONG_TOPIC, f"`{topic}` is not fw/1/t/<shard>/<agent>, a shard is 00 to {SHARDS - 1:02x}"
+        )
+    return shard, found[2]

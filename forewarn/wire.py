@@ -15,12 +15,14 @@ Errors:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -37,6 +39,11 @@ GENESIS = bytes(16)
 
 _HASH_KEY = b',"hash":"'
 _HASH_TAIL = len(_HASH_KEY) + 32 + len(b'"}')
+_HASH = re.compile("[0-9a-f]{32}").fullmatch
+_NUL = rb"\u0000"
+
+Number = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""A whole number that JSON, SQL and floats all hold exactly."""
 
 
 class Reason(StrEnum):
@@ -128,8 +135,8 @@ class Record(msgspec.Struct, gc=False, omit_defaults=True):
     `t` is Unix milliseconds. The order of the fields is the order of the bytes: `hash` ends the record.
     """
 
-    seq: int
-    t: int
+    seq: Number
+    t: Number
     device: str = ""
     ok: bool = True
     why: str = ""
@@ -137,7 +144,7 @@ class Record(msgspec.Struct, gc=False, omit_defaults=True):
     shape: str = ""
     values: list[float | None] = []
     text: dict[str, str] = {}
-    first: int = 0
+    first: Number = 0
     hash: str = ""
 
     @property
@@ -158,10 +165,10 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     epoch: str
     boot: str
-    oldest: int
-    head: int
+    oldest: Number
+    head: Number
     consent: str
-    sent: int
+    sent: Number
 
 
 class _RawBody(msgspec.Struct, gc=False):
@@ -196,6 +203,8 @@ _decode_record = msgspec.json.Decoder(Record).decode
 def seal(record: Record, previous: bytes) -> tuple[bytes, bytes]:
     """Makes the bytes of a record, once and for all.
 
+    A device may put anything into a text: what no database could take (NUL, half a surrogate pair) is taken out.
+
     Args:
         record: complete but for `hash`.
         previous: the 16-byte chained hash of the record before, GENESIS for the first.
@@ -207,12 +216,27 @@ def seal(record: Record, previous: bytes) -> tuple[bytes, bytes]:
         TooLarge: the body has more than MAX_RECORD bytes.
     """
     record.hash = ""
-    text = _encode(record)[:-1]
+    text = _encoded(record)[:-1]
     if len(text) + _HASH_TAIL > MAX_RECORD:
         what = f"record of device `{record.device}`" if record.device else "record"
         raise TooLarge(f"{what} has {len(text)} bytes, the limit is {MAX_RECORD}: split the profile's tables")
     digest = chained(text, previous)
     return b"".join((text, _HASH_KEY, digest.hex().encode(), b'"}')), digest
+
+
+def _encoded(record: Record) -> bytes:
+    with contextlib.suppress(UnicodeEncodeError):
+        text = _encode(record)
+        if _NUL not in text:
+            return text
+    record.device, record.why = storable(record.device), storable(record.why)
+    record.text = {storable(name): storable(value) for name, value in record.text.items()}
+    return _encode(record)
+
+
+def storable(text: str) -> str:
+    """The text without what no database could take: NUL, and halves of surrogate pairs (as `?`)."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def resealed_lost(record: Record, chain: bytes) -> bytes:
@@ -239,7 +263,7 @@ def open_record(body: bytes) -> Record:
     """
     try:
         return _decode_record(body)
-    except msgspec.DecodeError as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise Malformed(Reason.WRONG_FIELD, str(wrong)) from wrong
 
 
@@ -275,13 +299,15 @@ def inflate(payload: bytes) -> bytes:
         raise Malformed(Reason.NOT_JSON, f"begins with {payload[:8]!r}, a block begins with '{{' or 0x78")
     inflater = zlib.decompressobj()
     try:
-        plain = inflater.decompress(payload, MAX_INFLATED)
+        plain = inflater.decompress(payload, MAX_INFLATED + 1)
     except zlib.error as wrong:
         raise Malformed(Reason.NOT_ZLIB, str(wrong)) from wrong
-    if inflater.unconsumed_tail:
+    if len(plain) > MAX_INFLATED:
         raise Malformed(Reason.TOO_LARGE_INFLATED, f"inflates to more than {MAX_INFLATED} bytes")
     if not inflater.eof:
         raise Malformed(Reason.NOT_ZLIB, "the deflated text is cut short")
+    if inflater.unused_data:
+        raise Malformed(Reason.NOT_ZLIB, f"{len(inflater.unused_data)} bytes after the end of the deflated text")
     return plain
 
 
@@ -289,7 +315,8 @@ def unpack(payload: bytes) -> Received:
     """Reads a block and checks all that can be checked without knowing its agent.
 
     Checked: sizes, JSON, version, types, that each shape has the digest it is sent under, that every poll has a
-    shape and as many values, all finite, and that seqs follow each other without a hole.
+    shape and as many values, all finite, that seqs follow each other without a hole, that every number fits 64 bits
+    and that no text holds a NUL, which no database column could take.
 
     Raises:
         Malformed: with the reason and what was found where.
@@ -298,25 +325,41 @@ def unpack(payload: bytes) -> Received:
     try:
         block = _decode_block(plain)
         bodies = [bytes(raw) for raw in _decode_raw(plain).records]
-    except msgspec.DecodeError as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise _explained(plain, wrong) from wrong
     if block.v != VERSION:
-        raise Malformed(Reason.NEWER_VERSION, f"version {block.v}, this collector reads {VERSION}")
+        raise _other_version(block.v)
+    if _NUL in plain and _holds_nul(msgspec.to_builtins(block)):
+        raise Malformed(Reason.WRONG_FIELD, "a text with a NUL character")
     _check_shapes(block)
     _check_records(block)
     return Received(block, bodies)
 
 
-def _explained(plain: bytes, wrong: msgspec.DecodeError) -> Malformed:
+def _explained(plain: bytes, wrong: Exception) -> Malformed:
     try:
         version = _decode_version(plain).v
     except msgspec.ValidationError:
         version = VERSION
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Malformed(Reason.NOT_JSON, str(wrong))
     if version > VERSION:
+        return _other_version(version)
+    return Malformed(Reason.NOT_JSON if isinstance(wrong, UnicodeDecodeError) else Reason.WRONG_FIELD, str(wrong))
+
+
+def _other_version(version: int) -> Malformed:
+    if version > VERSION:
         return Malformed(Reason.NEWER_VERSION, f"version {version}, this collector reads {VERSION}")
-    return Malformed(Reason.WRONG_FIELD, str(wrong))
+    return Malformed(Reason.WRONG_FIELD, f"version {version} never was, this collector reads {VERSION}")
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, list) and any(_holds_nul(part) for part in value)
 
 
 def _check_shapes(block: Block) -> None:
@@ -335,6 +378,8 @@ def _check_records(block: Block) -> None:
         if record.begins != expected or record.seq < expected:
             raise Malformed(Reason.WRONG_FIELD, f"records[{at}] has seq {record.seq} where {expected} follows")
         expected = record.seq + 1
+        if record.kind == "lost" and not _HASH(record.hash):
+            raise Malformed(Reason.WRONG_FIELD, f"records[{at}] carries `{record.hash}` for a hash")
         if record.kind:
             continue
         shape = block.shapes.get(record.shape)
