@@ -1,0 +1,156 @@
+"""The manners of asking: retries, packing, bounds on walks, how many requests are under way on the site.
+
+`Requester` is the one Session; it wraps the Exchange of any adapter, so that they all behave alike. What a device
+cannot take it learns: a request that is refused as a whole is halved, and the smaller size kept.
+
+Errors: those of `agent.snmp.session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
+
+T = TypeVar("T")
+
+UPTIME = "1.3.6.1.2.1.1.3.0"
+"""sysUpTime.0 (RFC 3418): every SNMP agent has it, so that its absence tells a refusal from missing objects."""
+_ANSWER_BYTES = 1400
+_MESSAGE_BYTES = 48
+_OBJECT_BYTES = 14
+"""Tags and lengths of one varbind and a value of up to 8 octets."""
+_PAUSE = 0.2
+"""Seconds between tries when the refusal came at once."""
+
+
+class Limits(NamedTuple):
+    """What one request, one walk and the whole site may take."""
+
+    max_varbinds: int = 48
+    repetitions: int = 32
+    max_rows: int = 4096
+    nonincreasing_ok: bool = False
+    in_flight: asyncio.Semaphore | None = None
+    """Shared by all sessions of the site."""
+
+
+class Requester:
+    """A Session over an Exchange.
+
+    Args:
+        exchange: the adapter's client; this session owns it.
+        retries: how often a request is sent again; an answer that is no SNMP counts as none.
+        limits: see `Limits`; a profile's quirks narrow them by assignment.
+    """
+
+    def __init__(self, exchange: Exchange, *, retries: int = 2, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.rtt_seconds = math.inf
+        self.requests = 0
+        self._exchange = exchange
+        self._retries = retries
+        self._most = self.limits.max_varbinds
+
+    async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
+        """See `Session.get_many`."""
+        got: dict[str, Value] = {}
+        for chunk in self._packed(oids):
+            got.update(await self._get(chunk))
+        return got
+
+    async def rows(self, column: str, *, expected: int = 0) -> dict[str, Value]:
+        """See `Session.rows`."""
+        repetitions = min(self.limits.repetitions, max(expected + 1, 2)) if expected else self.limits.repetitions
+        steps = self._exchange.walk(column, min(repetitions, self.limits.max_varbinds))
+        found: dict[str, Value] = {}
+        highest: tuple[int, ...] = ()
+        while page := await self._patiently(lambda: anext(steps, None)):
+            for oid, value in page:
+                highest = self._advanced(column, oid, highest, found)
+                found[oid[len(column) + 1 :]] = value
+        return found
+
+    def _advanced(
+        self, column: str, oid: str, highest: tuple[int, ...], found: dict[str, Value]
+    ) -> tuple[int, ...]:
+        """The place of a row, when a walk that found the row makes progress."""
+        index = oid[len(column) + 1 :]
+        if index in found:
+            raise Runaway(f"the walk of {column} came back to row {index}: the device repeats itself")
+        place = tuple(map(int, index.split(".")))
+        if place < highest and not self.limits.nonincreasing_ok:
+            raise Runaway(f"the walk of {column} went back to row {index}: the device's rows are out of order")
+        if len(found) >= self.limits.max_rows:
+            raise Runaway(f"the walk of {column} has no end after {self.limits.max_rows} rows")
+        return place
+
+    async def walk(self, columns: Sequence[str]) -> dict[str, dict[str, Value]]:
+        """See `Session.walk`."""
+        first = await self.rows(columns[0])
+        got = await self.get_many([f"{column}.{index}" for column in columns[1:] for index in first])
+        table = {columns[0]: first}
+        for column in columns[1:]:
+            cells = ((index, got.get(f"{column}.{index}")) for index in first)
+            table[column] = {index: cell for index, cell in cells if cell is not None}
+        return table
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self._exchange.close()
+
+    def _packed(self, oids: Sequence[str]) -> list[Sequence[str]]:
+        """Cuts a list so that each part's answer stays under `_ANSWER_BYTES`, as far as lengths can be foreseen."""
+        most = min(self._most, self.limits.max_varbinds)
+        chunks: list[Sequence[str]] = []
+        begin, room = 0, _ANSWER_BYTES - _MESSAGE_BYTES
+        for at, oid in enumerate(oids):
+            size = _OBJECT_BYTES + oid.count(".")
+            if at - begin >= most or size > room:
+                chunks.append(oids[begin:at])
+                begin, room = at, _ANSWER_BYTES - _MESSAGE_BYTES
+            room -= size
+        if begin < len(oids):
+            chunks.append(oids[begin:])
+        return chunks
+
+    async def _get(self, oids: Sequence[str]) -> dict[str, Value]:
+        got = await self._patiently(lambda: self._exchange.get(oids))
+        if got or len(oids) == 1:
+            return got
+        # Nothing at all: either none of them exists, or the device refused the request as a whole.
+        if UPTIME not in oids:
+            got = await self._patiently(lambda: self._exchange.get([*oids, UPTIME]))
+            if got:
+                return {oid: value for oid, value in got.items() if oid != UPTIME}
+        half = len(oids) // 2
+        self._most = max(half, 1)
+        return {**await self._get(oids[:half]), **await self._get(oids[half:])}
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Sends a request until it is answered or the retries are used up."""
+        for left in range(self._retries, -1, -1):
+            begun = time.perf_counter()
+            try:
+                answer = await self._in_turn(ask)
+            except (Unreachable, Misread, Refused) as wrong:
+                if not left:
+                    raise
+                if isinstance(wrong, Refused):
+                    await asyncio.sleep(_PAUSE)
+                continue
+            self.rtt_seconds = min(self.rtt_seconds, time.perf_counter() - begun)
+            return answer
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
+        self.requests += 1
+        if self.limits.in_flight is None:
+            return await ask()
+        async with self.limits.in_flight:
+            return await ask()
+

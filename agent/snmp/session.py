@@ -1,0 +1,103 @@
+"""What the poller needs of SNMP: some objects, or some columns of a table, read within bounds.
+
+Two Protocols: `Exchange` is one request and its answer, which an adapter makes of a client library; `Session` is what
+the poller uses, with the retries, packing and bounds of `agent.snmp.requester` around any Exchange. Values are plain:
+int for every number of the SMI (float for an Opaque float), bytes for OCTET STRING, str for OBJECT IDENTIFIER (dotted,
+no leading dot) and IpAddress. An object that is not there is absent from the result, never None or 0. Reading is all
+there is: neither Protocol can write.
+
+Errors:
+    SnmpError         anything that kept an answer from us; its text is a sentence for people
+    ├─ Unreachable    no answer in time, after all retries; later it may work
+    ├─ Refused        the device's host says that nobody listens there, or the credentials are wrong
+    ├─ Misread        what came back is no SNMP message; trying again seldom helps
+    └─ Runaway        a walk that does not end or does not advance: a fault of the device
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+Value = int | float | bytes | str
+
+
+class SnmpError(Exception):
+    """Anything that kept an answer from us."""
+
+
+class Unreachable(SnmpError):
+    """No answer in time."""
+
+
+class Refused(SnmpError):
+    """Nobody listens there, or nobody who accepts us."""
+
+
+class Misread(SnmpError):
+    """An answer that is no SNMP message."""
+
+
+class Runaway(SnmpError):
+    """A walk without an end."""
+
+
+class Exchange(Protocol):
+    """One client of one device. At most one call is under way at a time.
+
+    An answer to an earlier request, or to none of ours, is never taken for the answer to this one.
+    """
+
+    async def get(self, oids: Sequence[str]) -> dict[str, Value]:
+        """Asks for some objects in one request.
+
+        Returns:
+            What is there. Empty too when the device refused the whole request (tooBig, genErr).
+
+        Raises:
+            Unreachable, Refused, Misread: for this one request, sent once.
+        """
+
+    def walk(self, column: str, repetitions: int) -> AsyncIterator[list[tuple[str, Value]]]:
+        """Walks the objects under `column` in the order the device gives them, one GETBULK a step.
+
+        A step yields up to `repetitions` objects with their OIDs. After an error the next step repeats the request.
+        """
+
+    def close(self) -> None:
+        """Gives the socket back."""
+
+
+class Session(Protocol):
+    """Reads one device, within bounds."""
+
+    rtt_seconds: float
+    """The quickest round trip since the session began or this was last set; infinite before the first."""
+
+    async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
+        """Asks for any number of objects, in as few requests as the device takes.
+
+        Raises:
+            SnmpError: one request went without a usable answer after all retries.
+        """
+
+    async def rows(self, column: str, *, expected: int = 0) -> dict[str, Value]:
+        """Walks one column: index (the OID behind the column) → value, in the device's order.
+
+        `expected` is how many rows there were last time, so that one request serves.
+
+        Raises:
+            SnmpError: as `get_many`; Runaway: it does not end or does not advance.
+        """
+
+    async def walk(self, columns: Sequence[str]) -> dict[str, dict[str, Value]]:
+        """Reads several columns of a table together: column → index → value.
+
+        The first column decides which rows exist; the others are asked for at its indexes.
+
+        Raises:
+            SnmpError: as `rows`.
+        """
+
+    def close(self) -> None:
+        """Gives the socket back; the session cannot be used any more."""

@@ -1,0 +1,52 @@
+"""One device to poll, as it stands in the agent's settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from forewarn.settings import Duration, Secret
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One device to poll. Its address is an IP address, because a consent is given for addresses, not for names."""
+
+    name: Annotated[str, msgspec.Meta(description="What people call it; unique on the site.", examples=["cam-gate-1"])]
+    address: Annotated[
+        str, msgspec.Meta(description="Its IP address, within the consent.", examples=["192.168.1.64"])
+    ]
+    port: Annotated[int, msgspec.Meta(description="UDP port of its SNMP agent.", ge=1, le=65535)] = 161
+    community: Annotated[Secret, msgspec.Meta(description="SNMP v2c community, read only.")] = Secret("public")
+    community_file: Annotated[
+        Path | None, msgspec.Meta(description="A file that holds the community instead, first line.")
+    ] = None
+    profile: Annotated[
+        str | None, msgspec.Meta(description="Fixes how it is polled; found by itself when left out.")
+    ] = None
+    interval: Annotated[Duration, msgspec.Meta(description="Time between two polls.", gt=0)] = Duration(60)
+    timeout: Annotated[Duration, msgspec.Meta(description="How long an answer may take.", gt=0)] = Duration(2)
+    retries: Annotated[int, msgspec.Meta(description="How often a request is sent again.", ge=0, le=10)] = 2
+
+    def __post_init__(self) -> None:
+        """Refuses a host name.
+
+        Raises:
+            ValueError: (key, what), as `forewarn.settings.read` reports it.
+        """
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError:
+            what = f"`{self.address}` is no IP address: a consent covers addresses, so a device is named by its own"
+            raise ValueError("address", what) from None
+
+    def secret(self) -> str:
+        """The community itself.
+
+        Raises:
+            OSError: the file that holds it cannot be read.
+        """
+        if self.community_file is not None:
+            return self.community_file.read_text(encoding="utf-8").partition("\n")[0].strip()
+        return self.community.reveal()
