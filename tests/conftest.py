@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.database import Databases, open_postgres, open_sqlite
 from tests import servers
 
 
@@ -36,3 +37,24 @@ def broker(tmp_path: Path) -> Iterator[servers.Mosquitto]:
     """A mosquitto of the test's own, open to everybody on loopback."""
     with servers.mosquitto(tmp_path / "mosquitto") as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databases]:
+    """The collector's databases, migrated and empty: each test runs on both kinds."""
+    if request.param == "sqlite":
+        opened = open_sqlite(tmp_path / "data")
+    else:
+        opened = open_postgres(servers.new_database(request.getfixturevalue("postgres_server")))
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_databases(tmp_path: Path) -> Iterator[Databases]:
+    """The collector's databases on SQLite alone, for what does not depend on the kind."""
+    opened = open_sqlite(tmp_path / "data")
+    opened.migrate()
+    yield opened
+    opened.close()

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,14 @@ def _settle(address: str) -> None:
             return
         time.sleep(0.1)
     pytest.fail("PostgreSQL does not become ready")
+
+
+def new_database(address: str) -> str:
+    """Makes an empty database in a PostgreSQL server and gives its address."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(address.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return f"{address.rpartition('/')[0]}/{name}"
 
 
 @contextlib.contextmanager
