@@ -13,6 +13,7 @@ Errors:
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 _HERE = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
 _MIGRATION_LOCK = 0x66770001
+_one_at_a_time = threading.Lock()
+"""Alembic keeps what it works on in module globals."""
 _DISK_FULL = "53100"
 """PostgreSQL's class 53 `disk_full`."""
 
@@ -60,7 +63,7 @@ class Databases:
             StorageError: see above.
         """
         for name, engine in (("journal", self.journal), ("service", self.service)):
-            with stated(name), engine.begin() as connection:
+            with stated(name), _one_at_a_time, engine.begin() as connection:
                 _migrate(name, connection)
 
     def close(self) -> None:

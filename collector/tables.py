@@ -202,13 +202,14 @@ ticket_event = Table(
     "ticket_event",
     SERVICE,
     Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("ticket", String, ForeignKey("service.ticket.id"), nullable=False, index=True),
+    Column("ticket", String, ForeignKey("service.ticket.id"), nullable=False),
     Column("kind", String, nullable=False),
     Column("actor", Text, nullable=False, comment="a person, or `forewarn`"),
     Column("occurred_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("position", BigInteger, comment="journal position, null for a person's act"),
     Column("detail", JSON, nullable=False),
+    Index("event_of_ticket", "ticket"),
     sqlite_autoincrement=True,
 )
 
