@@ -221,3 +221,18 @@ def _ticket_event() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("event_of_ticket", "ticket_event", ["ticket"], unique=False, schema="service")
+
+
+def _trusted_key() -> None:
+    op.create_table(
+        "trusted_key",
+        sa.Column("site", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("added", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["site"],
+            ["service.site.id"],
+        ),
+        sa.PrimaryKeyConstraint("site", "key"),
+        schema="service",
+    )
