@@ -1,0 +1,146 @@
+"""How well each agent's records arrive: what it holds, what is committed, what is missing and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy import RowMapping, select
+
+from collector import tables
+from collector.api.parts import LATEST, After, Filter, Limit, Name, Page, Parts, Use
+from collector.api.problems import NotFound, described
+from collector.database import reading
+
+router = APIRouter(tags=["ingest"])
+
+
+class Watermark(BaseModel):
+    """Everything of `epoch` up to `upto` is committed; `moved` is when that last rose."""
+
+    epoch: str
+    upto: int
+    begun: int
+    moved: int
+
+
+class Ingest(BaseModel):
+    """One agent's delivery.
+
+    `oldest` and `head` are the first and last number its spool held when it last spoke, `epoch` the spool; `watermark`
+    the last number committed of it and `lag` how many records were still to come. Counters are in records, but
+    `blocks`, `gaps`, `held` and `set_aside` in blocks. `held_reason` is why blocks are not taken now, empty when they
+    are. `lost` were declared lost by the agent itself. `heard` is null when it never spoke.
+    """
+
+    agent: str
+    site: str
+    epoch: str
+    oldest: int
+    head: int
+    watermark: int
+    lag: int
+    heard: int | None
+    blocks: int
+    records: int
+    duplicates: int
+    gaps: int
+    lost: int
+    held: int
+    held_reason: str
+    set_aside: int
+    epochs: list[Watermark]
+
+
+class SetAside(BaseModel):
+    """A payload that could not be taken, and why. `kept` says whether its bytes were stored."""
+
+    id: int
+    arrived: int
+    topic: str
+    agent: str
+    reason: str
+    detail: str
+    size: int
+    kept: bool
+
+
+_COUNTED = ("blocks", "records", "duplicates", "gaps", "lost", "held", "set_aside")
+
+
+@router.get("/ingest")
+def list_ingest(parts: Use, site: Filter = None, limit: Limit = 100, after: After = "") -> Page[Ingest]:
+    """The delivery of every registered agent, by id."""
+    agent = tables.agent
+    query = select(agent.c.id, agent.c.site).where(agent.c.id > after).order_by(agent.c.id).limit(limit + 1)
+    if site is not None:
+        query = query.where(agent.c.site == site)
+    with reading(parts.service) as connection:
+        rows = connection.execute(query).all()
+    items = _delivery(parts, {row.id: row.site for row in rows[:limit]})
+    return Page(items=items, next=items[-1].agent if len(rows) > limit else None)
+
+
+@router.get("/ingest/{agent}", responses=described(404))
+def get_ingest(parts: Use, agent: Name) -> Ingest:
+    """The delivery of one agent."""
+    with reading(parts.service) as connection:
+        site = connection.execute(select(tables.agent.c.site).where(tables.agent.c.id == agent)).scalar()
+    if site is None:
+        raise NotFound(f"there is no agent `{agent}`")
+    return _delivery(parts, {agent: site})[0]
+
+
+def _delivery(parts: Parts, sites: dict[str, str]) -> list[Ingest]:
+    ingest, mark = tables.ingest, tables.watermark
+    asked = select(ingest).where(ingest.c.agent.in_(sites))
+    with reading(parts.journal) as connection:
+        said = {row["agent"]: row for row in connection.execute(asked).mappings()}
+        marks = connection.execute(select(mark).where(mark.c.agent.in_(sites)).order_by(mark.c.begun)).mappings().all()
+    return [
+        _one(agent, site, said.get(agent), (row for row in marks if row["agent"] == agent))
+        for agent, site in sites.items()
+    ]
+
+
+def _one(agent: str, site: str, row: RowMapping | None, marks: Iterable[RowMapping]) -> Ingest:
+    epochs = [Watermark(**{name: mark[name] for name in Watermark.model_fields}) for mark in marks]
+    epoch = row["epoch"] if row is not None else ""
+    upto = next((mark.upto for mark in epochs if mark.epoch == epoch), 0)
+    head = row["head"] if row is not None else 0
+    return Ingest(
+        agent=agent,
+        site=site,
+        epoch=epoch,
+        oldest=row["oldest"] if row is not None else 0,
+        head=head,
+        watermark=upto,
+        lag=max(0, head - upto),
+        heard=(row["heard"] or None) if row is not None else None,
+        held_reason=row["held_reason"] if row is not None else "",
+        epochs=epochs,
+        **{name: row[name] if row is not None else 0 for name in _COUNTED},
+    )
+
+
+@router.get("/set-aside")
+def list_set_aside(
+    parts: Use,
+    agent: Filter = None,
+    reason: Filter = None,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=1, le=LATEST, description="`next` of the page before.")] = LATEST,
+) -> Page[SetAside]:
+    """Payloads that could not be taken, newest first."""
+    aside = tables.set_aside
+    columns = [column for column in aside.c if column.name != "payload"]
+    query = select(*columns, aside.c.payload.is_not(None).label("kept")).where(aside.c.id < after)
+    for column, wanted in ((aside.c.agent, agent), (aside.c.reason, reason)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    with reading(parts.journal) as connection:
+        rows = connection.execute(query.order_by(aside.c.id.desc()).limit(limit + 1)).mappings().all()
+    items = [SetAside(**row) for row in rows[:limit]]
+    return Page(items=items, next=str(items[-1].id) if len(rows) > limit else None)
