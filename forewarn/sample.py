@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union
 import msgspec
 import yaml
 
-from forewarn.settings import SIZES, UNITS, Duration, Secret, Size
+from forewarn.quantities import SIZES, UNITS, Duration, Secret, Size
 
 
 def sample(wanted: type[msgspec.Struct]) -> str:
@@ -80,4 +80,4 @@ def _written(value: float, units: Mapping[str, float]) -> str:
         if value >= size and value % size == 0:
             return f"{int(value // size)}{unit}"
     smallest = min(units, key=lambda unit: units[unit])
-    return f"{value / units[smallest]:g}{smallest}"
+    return f"{value / units[smallest]:.12g}{smallest}"

@@ -11,8 +11,8 @@ Errors:
 from __future__ import annotations
 
 import enum
+import io
 import os
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,14 +21,31 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast
 
 import msgspec
 import yaml
+import yaml.reader
 
+from forewarn.quantities import SIZES, UNITS, Duration, Secret, Size
 from forewarn.vocabulary import nearest
+
+__all__ = [
+    "SIZES",
+    "UNITS",
+    "Duration",
+    "Mark",
+    "Marked",
+    "Secret",
+    "SettingError",
+    "Size",
+    "Wrong",
+    "read",
+    "read_file",
+]
 
 T = TypeVar("T")
 
+DEEPEST = 50
+"""How deep lists and mappings may lie in each other."""
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 
 class Mark(NamedTuple):
@@ -78,58 +95,6 @@ class Marked(str):
         return Wrong(self.mark._replace(column=self.mark.column + offset), what)
 
 
-class Secret(str):
-    """A string that is never printed."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-    __str__ = __repr__
-
-    def reveal(self) -> str:
-        """The secret itself, for the one place that needs it."""
-        return str.__str__(self)
-
-
-class Duration(float):
-    """Seconds, written `250ms`, `30s`, `5m`, `72h` or `30d`."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Duration:
-        """Reads a duration.
-
-        Raises:
-            ValueError: says how a duration is written.
-        """
-        return cls(_quantity(text, UNITS, "a duration is written like 250ms, 30s, 5m, 72h or 30d"))
-
-
-class Size(int):
-    """Bytes, written `64KiB`, `500MiB`, `2GiB` (or kB, MB, GB for powers of ten)."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Size:
-        """Reads a size.
-
-        Raises:
-            ValueError: says how a size is written.
-        """
-        return cls(int(_quantity(text, SIZES, "a size is written like 64KiB, 500MiB or 2GiB")))
-
-
-def _quantity(text: str, units: Mapping[str, float], how: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
-    if not found or found[2] not in units:
-        raise ValueError(how)
-    return float(found[1]) * units[found[2]]
-
-
 def read(wanted: type[T], text: str, source: str, *, env: Mapping[str, str] | None = None, prefix: str = "") -> T:
     """Turns YAML text into a struct.
 
@@ -139,7 +104,8 @@ def read(wanted: type[T], text: str, source: str, *, env: Mapping[str, str] | No
             place the struct begins, or at the key named by `ValueError(key, what)`.
         text: the file's content.
         source: the name errors carry, usually the path as the person gave it.
-        env: environment; `<prefix>SECTION__KEY` overrides `section: {key: }` (twelve-factor deployments).
+        env: environment; `<prefix>SECTION__KEY` overrides `section: {key: }` (twelve-factor deployments). Text is
+            taken as it stands, anything else is read as YAML; an error then names the variable.
         prefix: of the environment variables, "FOREWARN_" for settings; empty: none are read.
 
     Raises:
@@ -147,8 +113,9 @@ def read(wanted: type[T], text: str, source: str, *, env: Mapping[str, str] | No
     """
     root = _composed(text, source)
     reader = _Reader(source)
-    if prefix:
-        root = _overridden(root, env if env is not None else os.environ, prefix)
+    for name, given in sorted((os.environ if env is None else env).items()):
+        if prefix and name.startswith(prefix) and "__" in name:
+            root = _overridden(root, name.removeprefix(prefix).lower().split("__"), reader.given(name, given))
     value = reader.value(root, wanted, "")
     if reader.wrongs:
         raise SettingError(reader.wrongs)
@@ -165,54 +132,83 @@ def read_file(wanted: type[T], path: Path, *, env: Mapping[str, str] | None = No
     return read(wanted, text, str(path), env=env, prefix=prefix)
 
 
+class _Named(io.StringIO):
+    """Text with the name that the marks of its nodes carry."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
 def _composed(text: str, source: str) -> yaml.Node:
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        _shallow(text, source)
+        root = yaml.compose(_Named(text, source), Loader=_Loader)
     except yaml.MarkedYAMLError as wrong:
-        at = wrong.problem_mark or wrong.context_mark
-        mark = Mark(source, at.line + 1, at.column + 1) if at else Mark(source, 1, 1)
+        mark = _place(source, wrong.problem_mark or wrong.context_mark)
         raise SettingError([Wrong(mark, f"not YAML: {wrong.problem or wrong.context}")]) from wrong
-    except yaml.YAMLError as wrong:
-        raise SettingError([Wrong(Mark(source, 1, 1), f"not YAML: {wrong}")]) from wrong
+    except yaml.reader.ReaderError as wrong:
+        line = text.encode()[: wrong.position].count(b"\n") + 1
+        raise SettingError([Wrong(Mark(source, line, 1), f"not YAML: {str(wrong).splitlines()[0]}")]) from wrong
     if root is None:
         raise SettingError([Wrong(Mark(source, 1, 1), "the file is empty")])
     return root
 
 
-def _overridden(root: yaml.Node, env: Mapping[str, str], prefix: str) -> yaml.Node:
-    for name in sorted(env):
-        if name.startswith(prefix) and "__" in name:
-            _override(root, name.removeprefix(prefix).lower().split("__"), env[name])
-    return root
+def _shallow(text: str, source: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:  # Composing recurses in C: much deeper, and the process dies.
+            raise SettingError([Wrong(_place(source, event.start_mark), f"nested deeper than {DEEPEST}")])
 
 
-def _override(node: yaml.Node, keys: list[str], text: str) -> None:
+def _place(source: str, at: Any) -> Mark:
+    return Mark(source, at.line + 1, at.column + 1) if at else Mark(source, 1, 1)
+
+
+def _overridden(node: yaml.Node | None, keys: list[str], given: yaml.Node) -> yaml.Node:
+    if not keys:
+        return given
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+        node = yaml.MappingNode("tag:yaml.org,2002:map", [], given.start_mark)
     if not isinstance(node, yaml.MappingNode):
-        return
-    at = [index for index, (key, _) in enumerate(node.value) if key.value == keys[0]]
-    if len(keys) > 1:
-        child: yaml.Node = node.value[at[0]][1] if at else yaml.MappingNode("tag:yaml.org,2002:map", [])
-        _override(child, keys[1:], text)
-    else:
-        child = yaml.compose(text, Loader=_Loader) or yaml.ScalarNode("tag:yaml.org,2002:null", "")
-    child.start_mark = child.start_mark or node.start_mark
-    pair = (yaml.ScalarNode("tag:yaml.org,2002:str", keys[0], node.start_mark), child)
-    if at:
-        node.value[at[0]] = pair
-    else:
-        node.value.append(pair)
+        mark = Mark(given.start_mark.name, 1, 1)
+        raise SettingError([Wrong(mark, f"`{keys[0]}` would lie in what the file gives as a list or a value")])
+    for at, (key, child) in enumerate(node.value):
+        if key.value == keys[0]:
+            node.value[at] = (key, _overridden(child, keys[1:], given))
+            return node
+    key = yaml.ScalarNode("tag:yaml.org,2002:str", keys[0], given.start_mark)
+    node.value.append((key, _overridden(None, keys[1:], given)))
+    return node
 
 
 class _Reader:
     """Walks nodes and types side by side, collecting what is wrong instead of stopping."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, verbatim: dict[int, str] | None = None) -> None:
         self.source = source
         self.wrongs: list[Wrong] = []
+        self._verbatim = {} if verbatim is None else verbatim
+        """By the id of a node from the environment: its text, for a password is not YAML."""
+
+    def given(self, name: str, text: str) -> yaml.Node:
+        """The node of an environment variable."""
+        try:
+            _shallow(text, f"${name}")
+            node = yaml.compose(_Named(text, f"${name}"), Loader=_Loader)
+        except yaml.YAMLError:
+            node = None
+        if node is None:
+            kind = "str" if text.strip() else "null"
+            mark = yaml.Mark(f"${name}", 0, 0, 0, None, 0)
+            node = yaml.ScalarNode(f"tag:yaml.org,2002:{kind}", text, mark)
+        self._verbatim[id(node)] = text
+        return node
 
     def mark(self, node: yaml.Node) -> Mark:
-        at = node.start_mark
-        return Mark(self.source, at.line + 1, at.column + 1) if at else Mark(self.source, 1, 1)
+        return _place(node.start_mark.name if node.start_mark else self.source, node.start_mark)
 
     def refuse(self, node: yaml.Node, what: str) -> None:
         """Notes a mistake; the value read is then None, and never leaves `read`."""
@@ -224,6 +220,8 @@ class _Reader:
             value = self.value(node, wanted, key)
             self._check(node, value, notes, key)
             return value
+        if wanted in _TEXTS and id(node) in self._verbatim:
+            node = yaml.ScalarNode("tag:yaml.org,2002:str", self._verbatim[id(node)], node.start_mark)
         if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
             return self._struct(node, wanted, key)
         origin = typing.get_origin(wanted)
@@ -249,7 +247,7 @@ class _Reader:
             return None
         rest = [option for option in options if option is not types.NoneType]
         for option in rest[:-1]:
-            trial = _Reader(self.source)
+            trial = _Reader(self.source, self._verbatim)
             value = trial.value(node, option, key)
             if not trial.wrongs:
                 return value
@@ -345,6 +343,9 @@ class _Reader:
             mark = self.mark(node)
             return Marked.at(text, mark._replace(column=mark.column + quoted))
         return wanted(text)
+
+
+_TEXTS = (str, Marked, Secret, Path)
 
 
 def _truth(text: str) -> bool:
