@@ -10,13 +10,12 @@ import msgspec
 
 from forewarn.settings import Duration, Secret
 
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device to poll. Its address is an IP address, because a consent is given for addresses, not for names."""
 
     name: Annotated[str, msgspec.Meta(description="What people call it; unique on the site.", examples=["cam-gate-1"])]
-    address: Annotated[
-        str, msgspec.Meta(description="Its IP address, within the consent.", examples=["192.168.1.64"])
-    ]
+    address: Annotated[str, msgspec.Meta(description="Its IP address, within the consent.", examples=["192.168.1.64"])]
     port: Annotated[int, msgspec.Meta(description="UDP port of its SNMP agent.", ge=1, le=65535)] = 161
     community: Annotated[Secret, msgspec.Meta(description="SNMP v2c community, read only.")] = Secret("public")
     community_file: Annotated[

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from gufo.snmp import SnmpError as GufoError
 from gufo.snmp._fast import GetIter, SnmpV2cClientSocket
@@ -54,9 +56,9 @@ class GufoExchange:
         got = await self.ask(lambda: self._client.send_get_many(asked), self._client.recv_get_many)
         return {oid: value for oid, value in got.items() if value is not None} if None in got.values() else got
 
-    def walk(self, column: str, repetitions: int) -> Walk:
+    def walk(self, column: str, repetitions: int) -> GufoWalk:
         """See `Exchange.walk`."""
-        return Walk(self, self._client, GetIter(column, repetitions))
+        return GufoWalk(self, self._client, GetIter(column, repetitions))
 
     def close(self) -> None:
         """See `Exchange.close`."""
@@ -90,12 +92,16 @@ class GufoExchange:
         if not waiting.done():
             waiting.set_exception(Unreachable(f"{self.peer} did not answer within {self._timeout:g} s"))
 
+    def _drain(self) -> None:
+        with contextlib.suppress(OSError, ValueError), socket.socket(fileno=os.dup(self._fd)) as late:
+            late.setblocking(False)
+            late.recv(65536)
+
     def _readable(self) -> None:
         waiting = self._waiting
         if waiting is None or waiting.done():
             # A late answer to a request we gave up: unread, it would wake the loop for ever.
-            with contextlib.suppress(OSError, GufoError):
-                self._client.recv_get_many()
+            self._drain()
             return
         try:
             waiting.set_result(self._receive())
@@ -103,27 +109,31 @@ class GufoExchange:
             return
         except (OSError, GufoError) as wrong:
             waiting.set_exception(wrong)
+        except BaseException as wrong:
+            # Some garbage makes its parser panic, which arrives as a BaseException and would end the agent.
+            if type(wrong).__name__ != "PanicException":
+                raise
+            waiting.set_exception(Misread(f"{self.peer} answered with what is no SNMP message"))
 
 
-class Walk:
-    """The answers of one walk, one a step; a step that failed is asked again by the next."""
+class GufoWalk:
+    """A Walk over one of gufo-snmp's sockets."""
 
     def __init__(self, exchange: GufoExchange, client: SnmpClientSocketProtocol, place: GetIter) -> None:
+        self.ended = False
         self._exchange = exchange
         self._client = client
         self._place = place
-        self._ended = False
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[tuple[str, Value]]:
-        if self._ended:
-            raise StopAsyncIteration
-        client, place = self._client, self._place
-        page = await self._exchange.ask(lambda: client.send_get_bulk(place), lambda: client.recv_get_bulk(place))
+    async def step(self) -> list[tuple[str, Value]]:
+        """See `Walk.step`."""
+        page = await self._exchange.ask(lambda: self._client.send_get_bulk(self._place), self._received)
         found = [item for item in page if item is not None]
-        self._ended = len(found) < len(page)
-        if not found:
-            raise StopAsyncIteration
+        self.ended = len(found) < len(page) or not found
         return found
+
+    def _received(self) -> list[tuple[str, Any] | None]:
+        try:
+            return list(self._client.recv_get_bulk(self._place))
+        except StopAsyncIteration:
+            return []

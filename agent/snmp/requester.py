@@ -24,6 +24,8 @@ _ANSWER_BYTES = 1400
 _MESSAGE_BYTES = 48
 _OBJECT_BYTES = 14
 """Tags and lengths of one varbind and a value of up to 8 octets."""
+_FEW = 4
+"""So few objects no device finds too many."""
 _PAUSE = 0.2
 """Seconds between tries when the refusal came at once."""
 
@@ -31,7 +33,7 @@ _PAUSE = 0.2
 class Limits(NamedTuple):
     """What one request, one walk and the whole site may take."""
 
-    max_varbinds: int = 48
+    max_varbinds: int = 56
     repetitions: int = 32
     max_rows: int = 4096
     nonincreasing_ok: bool = False
@@ -55,6 +57,7 @@ class Requester:
         self._exchange = exchange
         self._retries = retries
         self._most = self.limits.max_varbinds
+        self._alive = False
 
     async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
         """See `Session.get_many`."""
@@ -66,18 +69,16 @@ class Requester:
     async def rows(self, column: str, *, expected: int = 0) -> dict[str, Value]:
         """See `Session.rows`."""
         repetitions = min(self.limits.repetitions, max(expected + 1, 2)) if expected else self.limits.repetitions
-        steps = self._exchange.walk(column, min(repetitions, self.limits.max_varbinds))
+        walk = self._exchange.walk(column, min(repetitions, self.limits.max_varbinds))
         found: dict[str, Value] = {}
         highest: tuple[int, ...] = ()
-        while page := await self._patiently(lambda: anext(steps, None)):
-            for oid, value in page:
+        while not walk.ended:
+            for oid, value in await self._patiently(walk.step):
                 highest = self._advanced(column, oid, highest, found)
                 found[oid[len(column) + 1 :]] = value
         return found
 
-    def _advanced(
-        self, column: str, oid: str, highest: tuple[int, ...], found: dict[str, Value]
-    ) -> tuple[int, ...]:
+    def _advanced(self, column: str, oid: str, highest: tuple[int, ...], found: dict[str, Value]) -> tuple[int, ...]:
         """The place of a row, when a walk that found the row makes progress."""
         index = oid[len(column) + 1 :]
         if index in found:
@@ -119,7 +120,14 @@ class Requester:
         return chunks
 
     async def _get(self, oids: Sequence[str]) -> dict[str, Value]:
-        got = await self._patiently(lambda: self._exchange.get(oids))
+        was_alive = self._alive
+        try:
+            got = await self._patiently(lambda: self._exchange.get(oids))
+        except Unreachable:
+            if not was_alive or len(oids) <= _FEW:
+                raise
+            # It answered the request before: some devices stay silent when asked for too much.
+            return await self._halved(oids)
         if got or len(oids) == 1:
             return got
         # Nothing at all: either none of them exists, or the device refused the request as a whole.
@@ -127,14 +135,19 @@ class Requester:
             got = await self._patiently(lambda: self._exchange.get([*oids, UPTIME]))
             if got:
                 return {oid: value for oid, value in got.items() if oid != UPTIME}
-        half = len(oids) // 2
-        self._most = max(half, 1)
-        return {**await self._get(oids[:half]), **await self._get(oids[half:])}
+        return await self._halved(oids)
+
+    async def _halved(self, oids: Sequence[str]) -> dict[str, Value]:
+        half = max(len(oids) // 2, 1)
+        first = await self._get(oids[:half])
+        self._most = min(self._most, half)
+        return {**first, **await self._get(oids[half:])}
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Sends a request until it is answered or the retries are used up."""
         for left in range(self._retries, -1, -1):
             begun = time.perf_counter()
+            self._alive = False
             try:
                 answer = await self._in_turn(ask)
             except (Unreachable, Misread, Refused) as wrong:
@@ -143,6 +156,7 @@ class Requester:
                 if isinstance(wrong, Refused):
                     await asyncio.sleep(_PAUSE)
                 continue
+            self._alive = True
             self.rtt_seconds = min(self.rtt_seconds, time.perf_counter() - begun)
             return answer
         raise AssertionError("unreachable: the last try returns or raises")
@@ -153,4 +167,3 @@ class Requester:
             return await ask()
         async with self.limits.in_flight:
             return await ask()
-

@@ -16,7 +16,7 @@ Errors:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 Value = int | float | bytes | str
@@ -42,6 +42,20 @@ class Runaway(SnmpError):
     """A walk without an end."""
 
 
+class Walk(Protocol):
+    """A walk under way."""
+
+    ended: bool
+    """Whether the last answer reached the end of the column."""
+
+    async def step(self) -> list[tuple[str, Value]]:
+        """One GETBULK: the next objects with their OIDs, in the device's order.
+
+        Raises:
+            Unreachable, Refused, Misread: the next step repeats the request.
+        """
+
+
 class Exchange(Protocol):
     """One client of one device. At most one call is under way at a time.
 
@@ -58,11 +72,8 @@ class Exchange(Protocol):
             Unreachable, Refused, Misread: for this one request, sent once.
         """
 
-    def walk(self, column: str, repetitions: int) -> AsyncIterator[list[tuple[str, Value]]]:
-        """Walks the objects under `column` in the order the device gives them, one GETBULK a step.
-
-        A step yields up to `repetitions` objects with their OIDs. After an error the next step repeats the request.
-        """
+    def walk(self, column: str, repetitions: int) -> Walk:
+        """Begins to walk the objects under `column`, up to `repetitions` a request; asks for nothing yet."""
 
     def close(self) -> None:
         """Gives the socket back."""

@@ -27,6 +27,7 @@ from forewarn.demo import ber
 
 ETHERNET = 1472
 """The largest UDP payload that crosses an Ethernet unfragmented; real devices answer no more."""
+_Peer = tuple[str, int]
 _MOST_REPETITIONS = 100
 _COLUMN_ARCS = 11
 """No column that a profile walks has a longer name, every row of one has."""
@@ -184,7 +185,7 @@ class Responder:
     def __init__(self) -> None:
         self.devices: list[Device] = []
         self._selector = selectors.DefaultSelector()
-        self._late: list[tuple[float, int, Device, bytes, object]] = []
+        self._late: list[tuple[float, int, Device, bytes, _Peer]] = []
         self._thread = threading.Thread(target=self._serve, name="responder", daemon=True)
         self._running = True
 
@@ -255,13 +256,13 @@ def _endless(name: bytes) -> bytes:
     return ber.oid(".".join(map(str, after)))
 
 
-def _received(source: socket.socket) -> Iterator[tuple[bytes, object]]:
+def _received(source: socket.socket) -> Iterator[tuple[bytes, _Peer]]:
     with contextlib.suppress(BlockingIOError):
         for _ in range(64):
             yield source.recvfrom(65536)
 
 
-def _send(device: Device, answer: bytes, peer: object) -> None:
+def _send(device: Device, answer: bytes, peer: _Peer) -> None:
     if device.socket is not None:
         with contextlib.suppress(OSError):
-            device.socket.sendto(answer, peer)  # type: ignore[arg-type]
+            device.socket.sendto(answer, peer)
