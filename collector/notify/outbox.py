@@ -1,0 +1,241 @@
+"""Notices wait here until the other side has them: written with the ticket's transition, sent at least once.
+
+A row is written in the transaction of the event it tells of, one for each channel. A sender **claims** a due row with
+one conditional UPDATE that counts the attempt and pushes `due` behind the back-off; only then it sends. So whatever
+happens in between (a crash, two senders, a notice that kills its sender) the row is tried again later, under the same
+id, and never in a tight loop. What a channel refuses for good is closed with the reason.
+
+A turn inside a backlog (see `collector.tickets.book.LAGGING`) is **held**: it waits until its agent has delivered what
+it had spooled, at most `HELD_AT_MOST`; turns of one ticket that cancel each other meanwhile are withdrawn (`netted`).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from ulid import ULID
+
+from collector import tables
+from collector.database import reading
+from collector.notify.compose import bodies, titles
+from collector.notify.notifier import Notice, Notifier, NotifyError
+from collector.tickets.lifecycle import Kind
+from collector.tickets.ticket import Ticket
+
+log = logging.getLogger(__name__)
+
+HELD_AT_MOST = 15 * 60 * 1000
+"""Milliseconds after which a held notice goes out although its agent is still delivering."""
+GIVE_UP_AFTER = 7 * 24 * 3600 * 1000
+"""Milliseconds after which a notice that never got through is closed."""
+
+_FIRST_DELAY = 5.0
+_LONGEST_DELAY = 3600.0
+_o = tables.outbox
+_waiting = (_o.c.sent.is_(None), _o.c.failed.is_(None))
+_held = (*_waiting, _o.c.held_for != "", _o.c.attempts == 0)
+
+_BEGINS = (Kind.OPENED, Kind.REOPENED, Kind.OCCURRENCE)
+
+
+def netted(held: Kind, new: Kind) -> Kind | None:
+    """What people need to hear of two turns of one ticket while neither was told; None: nothing."""
+    if held in _BEGINS:
+        return None if new is Kind.RECOVERED else held
+    if held is Kind.RECOVERED:
+        return None if new in _BEGINS else new
+    return new
+
+
+class Outbox:
+    """Queues notices in the transaction of what they tell of, one for each channel."""
+
+    def __init__(self, channels: Sequence[str], *, now: Callable[[], int]) -> None:
+        self._channels = tuple(channels)
+        self._now = now
+
+    def tell(self, connection: Connection, ticket: Ticket, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
+        """Queues a turn of a ticket; `backlog_of` names the agent whose backlog it is part of, empty for none."""
+        now = self._now()
+        before = _withdraw(connection, ticket.id, now)
+        told = kind if before is None else netted(before, kind)
+        if told is None:
+            return
+        due = now + HELD_AT_MOST if backlog_of else now
+        for channel in self._channels:
+            notice = _notice(ticket, told, occurred_at, now)
+            row = {"id": notice.id, "ticket": ticket.id, "channel": channel, "notice": msgspec.to_builtins(notice)}
+            connection.execute(insert(_o).values(**row, created=now, due=due, held_for=backlog_of))
+
+    def release(self, connection: Connection, agents: Collection[str]) -> None:
+        """Lets go what was held for agents that have delivered their backlog."""
+        if agents:
+            freed = update(_o).where(*_held, _o.c.held_for.in_(agents)).values(due=self._now(), held_for="")
+            connection.execute(freed)
+
+
+def _notice(ticket: Ticket, kind: Kind, occurred_at: int, now: int) -> Notice:
+    return Notice(
+        id=str(ULID()),
+        ticket=ticket.id,
+        event=kind,
+        severity=ticket.severity,
+        site=ticket.site,
+        device=ticket.device,
+        rule=ticket.rule,
+        title=titles(ticket),
+        body=bodies(ticket, kind, occurred_at),
+        occurred_at=occurred_at,
+        recorded_at=now,
+    )
+
+
+def _withdraw(connection: Connection, ticket: str, now: int) -> Kind | None:
+    """Takes back what is held of a ticket; says what it would have told."""
+    mine = (*_held, _o.c.ticket == ticket)
+    row = connection.execute(select(_o.c.notice).where(*mine).limit(1)).first()
+    if row is None:
+        return None
+    why = "withdrawn: what it told had passed before the agent's backlog was through"
+    taken = connection.execute(update(_o).where(*mine).values(failed=now, why=why))
+    return Kind(row.notice["event"]) if taken.rowcount else None
+
+
+def held_agents(connection: Connection) -> set[str]:
+    """The agents for which something is held."""
+    return set(connection.execute(select(_o.c.held_for).where(*_held).distinct()).scalars())
+
+
+def delay(attempts: int, chance: float) -> int:
+    """Milliseconds until the next attempt: 5 s doubling to 1 h, of which `chance` (0 to 1) takes up to half off."""
+    whole = min(_FIRST_DELAY * 2 ** min(attempts - 1, 20), _LONGEST_DELAY)
+    return int(1000 * whole * (1 - chance / 2))
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What a channel has not delivered: how many, since when (Unix milliseconds), and the last trouble."""
+
+    channel: str
+    notices: int
+    oldest: int
+    why: str
+
+
+class Sender:
+    """Sends what is due, a thread for each channel so that a slow one delays no other.
+
+    Several senders may work on one database: a row is claimed by exactly one of them at a time.
+    """
+
+    def __init__(
+        self,
+        service: Engine,
+        notifiers: Sequence[Notifier],
+        *,
+        now: Callable[[], int],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._service = service
+        self._notifiers = {notifier.name: notifier for notifier in notifiers}
+        self._now = now
+        self._chance = chance
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def channels(self) -> list[str]:
+        """The names of all channels."""
+        return list(self._notifiers)
+
+    def start(self) -> None:
+        """Begins to send."""
+        for name in self._notifiers:
+            thread = threading.Thread(target=self._work, args=(name,), name=f"notices-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def close(self) -> None:
+        """Stops after the notice under way; what waits stays in the outbox."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _work(self, channel: str) -> None:
+        pause = 1.0
+        while not self._stop.wait(pause):
+            try:
+                self.send_due(channel)
+                pause = 1.0
+            except SQLAlchemyError as wrong:
+                pause = min(pause * 2, 60.0)
+                log.warning("the outbox cannot be worked on", extra={"channel": channel, "why": str(wrong)})
+            except Exception:  # A fault in one notice's way out: it was pushed back, the others must go on.
+                log.exception("a notice broke its sender", extra={"channel": channel})
+
+    def send_due(self, channel: str, most: int = 100) -> int:
+        """Sends what is due on a channel, oldest first, until something does not get through.
+
+        Returns:
+            How many notices got through.
+
+        Raises:
+            Exception: what a notifier raised beside NotifyError; the notice was pushed back before.
+        """
+        done = 0
+        for row in self._due(channel, most):
+            if self._stop.is_set() or not self._claim(row):
+                continue
+            if not self._send(row):
+                break
+            done += 1
+        return done
+
+    def _due(self, channel: str, most: int) -> Sequence[RowMapping]:
+        query = select(_o).where(*_waiting, _o.c.channel == channel, _o.c.due <= self._now())
+        with reading(self._service) as connection:
+            return connection.execute(query.order_by(_o.c.due, _o.c.id).limit(most)).mappings().all()
+
+    def _claim(self, row: RowMapping) -> bool:
+        """Counts the attempt and pushes the row back, unless another sender was faster."""
+        attempts = row["attempts"] + 1
+        due = self._now() + delay(attempts, self._chance())
+        return self._settle(row["id"], row["attempts"], {"attempts": attempts, "due": due, "held_for": ""})
+
+    def _send(self, row: RowMapping) -> bool:
+        try:
+            self._notifiers[row["channel"]].send(msgspec.convert(row["notice"], Notice))
+        except NotifyError as wrong:
+            self._failed(row, wrong)
+            return wrong.permanent
+        self._settle(row["id"], row["attempts"] + 1, {"sent": self._now(), "why": ""})
+        return True
+
+    def _failed(self, row: RowMapping, wrong: NotifyError) -> None:
+        now, facts = self._now(), {"notice": row["id"], "ticket": row["ticket"], "why": str(wrong)}
+        if wrong.permanent or now - row["created"] > GIVE_UP_AFTER:
+            log.error("a notice was given up", extra=facts)
+            self._settle(row["id"], row["attempts"] + 1, {"failed": now, "why": str(wrong)})
+        else:
+            log.warning("a notice did not get through and is tried again", extra=facts)
+            self._settle(row["id"], row["attempts"] + 1, {"why": str(wrong)})
+
+    def _settle(self, id_: str, attempts: int, values: dict[str, Any]) -> bool:
+        change = update(_o).where(_o.c.id == id_, _o.c.attempts == attempts, *_waiting).values(values)
+        with self._service.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def waiting(self) -> list[Waiting]:
+        """What is due and not delivered, by channel, for health and metrics; also of channels no longer set."""
+        late = or_(_o.c.attempts > 0, _o.c.due <= self._now())
+        query = select(
+            _o.c.channel, func.count().label("notices"), func.min(_o.c.created).label("oldest"), func.max(_o.c.why)
+        ).where(*_waiting, late)
+        with reading(self._service) as connection:
+            return [Waiting(*row) for row in connection.execute(query.group_by(_o.c.channel)).all()]

@@ -1,0 +1,318 @@
+"""The book of tickets: what rules find and what people do about it, each as one line that stays.
+
+Identity is the database's to guard, not this code's: a unique index on (fault, opening position) and one on the fault
+among tickets that are not closed. Where two writers meet, the index refuses one of them, which then looks again.
+
+`apply` runs inside the caller's transaction, together with the cursor of the projection that found something. Every
+act of a person is a transaction of its own. Notices are queued in the same transaction as the event they tell of.
+
+Errors: see `collector.tickets.ticket`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from ulid import ULID
+
+from collector import tables
+from collector.database import reading
+from collector.tickets import rows
+from collector.tickets.lifecycle import SYSTEM, Act, Kind, Refusal, State, Verdict, judge, weigh, worsened
+from collector.tickets.ticket import Event, NotAllowed, Page, Search, Ticket, ticket_of
+from rules.finding import Finding
+
+PROJECTION = "rules"
+"""The name under which the cursor of tickets is kept."""
+
+LAGGING = 5 * 60 * 1000
+"""A finding whose record arrived this many milliseconds after its time belongs to its agent's backlog."""
+
+_TRIES = 5
+
+
+class Teller(Protocol):
+    """What the book needs of the outbox."""
+
+    def tell(self, connection: Connection, ticket: Ticket, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
+        """Queues notices of a ticket's turn in this transaction; `backlog_of`: the agent in whose backlog it lies."""
+
+    def release(self, connection: Connection, agents: Collection[str]) -> None:
+        """Lets go what was queued in the backlogs of these agents, which are through."""
+
+
+class Book:
+    """All tickets. Safe to use from several threads and processes."""
+
+    def __init__(self, service: Engine, *, now: Callable[[], int], teller: Teller | None = None) -> None:
+        """Opens the book.
+
+        Args:
+            service: the service database.
+            now: Unix milliseconds.
+            teller: queues notices; without it nobody is told.
+        """
+        self._service = service
+        self._now = now
+        self._teller = teller
+
+    # What rules find
+
+    def cursor(self) -> int:
+        """The last journal position whose findings are in the book; 0 before the first."""
+        with reading(self._service) as connection:
+            query = select(tables.cursor.c.position).where(tables.cursor.c.projection == PROJECTION)
+            return int(connection.execute(query).scalar() or 0)
+
+    def apply(
+        self,
+        findings: Sequence[Finding],
+        position: int,
+        connection: Connection,
+        *,
+        caught_up: Collection[str] = (),
+    ) -> list[Verdict]:
+        """Takes what was found up to a journal position, inside the caller's transaction.
+
+        Args:
+            findings: in the order they were found; those at or below the cursor change nothing.
+            position: where the cursor stands afterwards.
+            connection: to the service database, in a transaction that the caller commits.
+            caught_up: agents that have no older records to deliver; what was held for them goes out.
+
+        Returns:
+            What each finding above the cursor led to.
+        """
+        before = _advance(connection, position)
+        verdicts = [self._take(connection, finding) for finding in findings if finding.position > before]
+        if self._teller is not None:
+            self._teller.release(connection, caught_up)
+        return verdicts
+
+    def _take(self, connection: Connection, finding: Finding) -> Verdict:
+        for last in range(_TRIES, 0, -1):
+            ticket = rows.newest(connection, rows.fault_of(finding))
+            verdict = weigh(None if ticket is None else rows.standing(connection, ticket), finding)
+            try:
+                with connection.begin_nested():
+                    self._carry_out(connection, verdict, ticket, finding)
+            except IntegrityError:
+                # A person reopened an older ticket of the fault, or another process opened one, just now.
+                if last == 1:
+                    raise
+            else:
+                return verdict
+        raise AssertionError
+
+    def _carry_out(self, connection: Connection, verdict: Verdict, ticket: Ticket | None, finding: Finding) -> None:
+        if verdict is Verdict.UNMATCHED:
+            return
+        if ticket is None or verdict is Verdict.SUCCEED:
+            self._open(connection, finding, ticket)
+        elif verdict is Verdict.RECOVER:
+            rows.change(connection, ticket.id, recovered=finding.t)
+            self._turned(connection, ticket.id, Kind.RECOVERED, finding, tell=ticket.state is not State.CLOSED)
+        else:
+            self._again(connection, verdict, ticket, finding)
+
+    def _open(self, connection: Connection, finding: Finding, previous: Ticket | None) -> None:
+        now, id_ = self._now(), str(ULID())
+        if previous is not None and previous.state is not State.CLOSED:
+            rows.change(connection, previous.id, state=State.CLOSED, closed_at=now)
+            self._note(connection, previous.id, Kind.CLOSED, finding, {"successor": id_})
+        rows.add(
+            connection,
+            id=id_,
+            **rows.fault_of(finding)._asdict(),
+            table=finding.table,
+            position=finding.position,
+            state=State.OPEN,
+            **rows.said(finding),
+            previous=None if previous is None else previous.id,
+            occurred_at=finding.t,
+            recorded_at=now,
+        )
+        self._turned(connection, id_, Kind.OPENED, finding)
+
+    def _again(self, connection: Connection, verdict: Verdict, ticket: Ticket, finding: Finding) -> None:
+        changes: dict[str, Any] = rows.said(finding)
+        if verdict is Verdict.CHANGE:
+            rows.change(connection, ticket.id, **changes)
+            worse = worsened(ticket.severity, finding.severity) and ticket.state is not State.CLOSED
+            self._turned(connection, ticket.id, Kind.CHANGED, finding, tell=worse)
+            return
+        changes["recovered"] = None
+        kind = Kind.OCCURRENCE
+        if verdict is Verdict.REOPEN:
+            kind = Kind.REOPENED
+            changes |= {"state": State.OPEN, "closed_at": None, "acknowledged_by": ""}
+        rows.change(connection, ticket.id, **changes)
+        self._turned(connection, ticket.id, kind, finding, tell=verdict is not Verdict.REPEAT)
+
+    def _turned(self, connection: Connection, id_: str, kind: Kind, finding: Finding, *, tell: bool = True) -> None:
+        self._note(connection, id_, kind, finding, rows.said(finding))
+        if tell:
+            late = finding.arrived - finding.t > LAGGING
+            self._tell(connection, id_, kind, finding.t, finding.agent if late else "")
+
+    def _note(self, connection: Connection, id_: str, kind: Kind, finding: Finding, detail: dict[str, Any]) -> None:
+        rows.note(
+            connection,
+            ticket=id_,
+            kind=kind,
+            actor=SYSTEM,
+            occurred_at=finding.t,
+            recorded_at=self._now(),
+            position=finding.position,
+            detail=detail,
+        )
+
+    def _tell(self, connection: Connection, id_: str, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
+        if self._teller is not None:
+            self._teller.tell(connection, rows.one(connection, id_), kind, occurred_at, backlog_of)
+
+    # What people do
+
+    def create(
+        self,
+        actor: str,
+        *,
+        site: str,
+        device: str,
+        severity: str,
+        title: dict[str, str],
+        advice: dict[str, str] | None = None,
+        occurred_at: int | None = None,
+    ) -> Ticket:
+        """Opens a ticket by hand; several may be open for one device. Texts are by language (zh, en)."""
+        now, id_ = self._now(), str(ULID())
+        at = now if occurred_at is None else occurred_at
+        texts = rows.storable({"severity": severity, "title": title, "advice": advice or {}, "reason": None})
+        with self._service.begin() as connection:
+            made = {"state": State.OPEN, "occurred_at": at, "recorded_at": now}
+            rows.add(connection, id=id_, site=site, device=device, rule="", instance="", position=0, **texts, **made)
+            self._acted(connection, id_, Kind.OPENED, actor, texts, at)
+            self._tell(connection, id_, Kind.OPENED, at)
+            return rows.one(connection, id_)
+
+    def acknowledge(self, id_: str, actor: str, note: str = "") -> Ticket:
+        """Takes notice of a ticket."""
+        return self._act(id_, Act.ACKNOWLEDGE, actor, note, {"note": note}, acknowledged_by=actor)
+
+    def assign(self, id_: str, actor: str, assignee: str, note: str = "") -> Ticket:
+        """Gives a ticket to somebody, or with an empty name to nobody."""
+        detail = {"assignee": assignee.strip(), "note": note}
+        return self._act(id_, Act.ASSIGN, actor, assignee, detail, assignee=assignee.strip())
+
+    def comment(self, id_: str, actor: str, text: str) -> Ticket:
+        """Adds a remark; closed tickets take remarks too."""
+        return self._act(id_, Act.COMMENT, actor, text, {"note": text})
+
+    def resolve(self, id_: str, actor: str, cause: str) -> Ticket:
+        """Says that the fault is mended and what it was."""
+        return self._act(id_, Act.RESOLVE, actor, cause, {"cause": cause})
+
+    def close(self, id_: str, actor: str, note: str = "") -> Ticket:
+        """Ends a ticket; while its condition still holds only with a reason."""
+        return self._act(id_, Act.CLOSE, actor, note, {"note": note}, closed_at=self._now())
+
+    def reopen(self, id_: str, actor: str, note: str = "") -> Ticket:
+        """Opens a resolved or closed ticket again, unless another of the same fault is open."""
+        return self._act(id_, Act.REOPEN, actor, note, {"note": note}, closed_at=None)
+
+    def _act(self, id_: str, act: Act, actor: str, text: str, detail: dict[str, Any], **changes: Any) -> Ticket:
+        """Does one act in one transaction.
+
+        Raises:
+            Unknown: there is no such ticket.
+            NotAllowed: its standing forbids the act; nothing changed.
+        """
+        try:
+            with self._service.begin() as connection:
+                ticket = rows.locked(connection, id_)
+                step = judge(rows.standing(connection, ticket), act, text)
+                if isinstance(step, Refusal):
+                    raise NotAllowed(step)
+                rows.change(connection, id_, state=step.state, **rows.storable(changes))
+                self._acted(connection, id_, step.kind, actor, {**detail, "holds": ticket.holds}, self._now())
+                return rows.one(connection, id_)
+        except IntegrityError as refused:
+            raise NotAllowed(Refusal.ANOTHER_OPEN) from refused
+
+    def _acted(
+        self, connection: Connection, id_: str, kind: Kind, actor: str, detail: dict[str, Any], occurred_at: int
+    ) -> None:
+        said = {name: value for name, value in detail.items() if value != ""}
+        made = {"occurred_at": occurred_at, "recorded_at": self._now(), "position": None}
+        rows.note(connection, ticket=id_, kind=kind, actor=actor, detail=rows.storable(said), **made)
+
+    # What is asked
+
+    def get(self, id_: str) -> Ticket:
+        """One ticket.
+
+        Raises:
+            Unknown: there is none of this id.
+        """
+        with reading(self._service) as connection:
+            return rows.one(connection, id_)
+
+    def history(self, id_: str) -> list[Event]:
+        """All that happened to a ticket, in order.
+
+        Raises:
+            Unknown: there is none of this id.
+        """
+        with reading(self._service) as connection:
+            rows.one(connection, id_)
+            return rows.history(connection, id_)
+
+    def search(self, wanted: Search | None = None, *, after: str | None = None, limit: int = 100) -> Page:
+        """Tickets, newest first; `after` is the `after` of the page before."""
+        query = select(_t).where(*_conditions(wanted or Search()))
+        if after:
+            query = query.where(_t.c.id < after)
+        with reading(self._service) as connection:
+            found = connection.execute(query.order_by(_t.c.id.desc()).limit(limit + 1)).mappings().all()
+        tickets = [ticket_of(dict(row)) for row in found[:limit]]
+        return Page(tickets, tickets[-1].id if len(found) > limit else None)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many tickets there are by (state, severity), for metrics."""
+        query = select(_t.c.state, _t.c.severity, func.count()).group_by(_t.c.state, _t.c.severity)
+        with reading(self._service) as connection:
+            return {(state, severity): count for state, severity, count in connection.execute(query)}
+
+
+_t = tables.ticket
+
+
+def _conditions(wanted: Search) -> list[Any]:
+    conditions: list[Any] = []
+    for name in ("site", "device", "rule", "severity", "assignee"):
+        value = getattr(wanted, name)
+        if value is not None:
+            conditions.append(_t.c[name] == value)
+    if wanted.states:
+        conditions.append(_t.c.state.in_(wanted.states))
+    if wanted.holds is not None:
+        cleared = _t.c.recovered.is_not(None) | (_t.c.rule == "")
+        conditions.append(~cleared if wanted.holds else cleared)
+    return conditions
+
+
+def _advance(connection: Connection, position: int) -> int:
+    """Locks the cursor, moves it up to `position`, and says where it stood."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    first = dialect.insert(tables.cursor).values(projection=PROJECTION, position=0).on_conflict_do_nothing()
+    connection.execute(first)
+    mine = tables.cursor.c.projection == PROJECTION
+    query = select(tables.cursor.c.position).where(mine).with_for_update()
+    before = int(connection.execute(query).scalar_one())
+    if position > before:
+        connection.execute(update(tables.cursor).where(mine).values(position=position))
+    return before

@@ -1,0 +1,136 @@
+"""Reads and writes single tickets and events; every function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import Connection, Select, case, func, insert, select, update
+
+from collector import tables
+from collector.tickets.lifecycle import SYSTEM, Kind, Standing, State
+from collector.tickets.ticket import Event, Fault, Ticket, Unknown, event_of, ticket_of
+from rules.finding import Finding, Reason
+
+_t = tables.ticket
+_e = tables.ticket_event
+
+
+def newest(connection: Connection, fault: Fault) -> Ticket | None:
+    """The ticket of a fault that is not closed, else the one opened last; locked until the transaction ends."""
+    unclosed = case((_t.c.state != State.CLOSED, 0), else_=1)
+    query = select(_t).where(*_about(fault)).order_by(unclosed, _t.c.position.desc()).limit(1).with_for_update()
+    row = connection.execute(query).mappings().first()
+    return None if row is None else ticket_of(dict(row))
+
+
+def _about(fault: Fault) -> list[Any]:
+    return [_t.c[name] == value for name, value in fault._asdict().items()]
+
+
+def locked(connection: Connection, id_: str) -> Ticket:
+    """One ticket, locked until the transaction ends.
+
+    Raises:
+        Unknown: there is none of this id.
+    """
+    return _read(connection, select(_t).where(_t.c.id == id_).with_for_update(), id_)
+
+
+def one(connection: Connection, id_: str) -> Ticket:
+    """One ticket.
+
+    Raises:
+        Unknown: there is none of this id.
+    """
+    return _read(connection, select(_t).where(_t.c.id == id_), id_)
+
+
+def _read(connection: Connection, query: Select[Any], id_: str) -> Ticket:
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise Unknown(f"there is no ticket `{id_}`")
+    return ticket_of(dict(row))
+
+
+def standing(connection: Connection, ticket: Ticket) -> Standing:
+    """What decisions look at."""
+    ends = [] if ticket.recovered is None else [ticket.recovered]
+    if ticket.state is not State.OPEN:
+        ends += _ended_by_people(connection, ticket.id)
+    return Standing(
+        state=ticket.state,
+        severity=ticket.severity,
+        holds=ticket.holds,
+        position=ticket.position,
+        ended=max(ends, default=None),
+        acknowledged_by=ticket.acknowledged_by,
+        assignee=ticket.assignee,
+    )
+
+
+def _ended_by_people(connection: Connection, id_: str) -> list[int]:
+    query = select(func.max(_e.c.occurred_at)).where(
+        _e.c.ticket == id_, _e.c.kind.in_([Kind.RESOLVED, Kind.CLOSED]), _e.c.actor != SYSTEM
+    )
+    last = connection.execute(query).scalar()
+    return [] if last is None else [int(last)]
+
+
+def add(connection: Connection, **columns: Any) -> None:
+    """Writes a new ticket."""
+    connection.execute(insert(_t).values(columns))
+
+
+def change(connection: Connection, id_: str, **columns: Any) -> None:
+    """Changes some columns of a ticket."""
+    connection.execute(update(_t).where(_t.c.id == id_).values(columns))
+
+
+def note(connection: Connection, **columns: Any) -> None:
+    """Adds a line to a ticket's history. There is nothing that changes or removes one."""
+    connection.execute(insert(_e).values(columns))
+
+
+def history(connection: Connection, id_: str) -> list[Event]:
+    """All that happened to a ticket, in order."""
+    rows = connection.execute(select(_e).where(_e.c.ticket == id_).order_by(_e.c.id)).mappings()
+    return [event_of(dict(row)) for row in rows]
+
+
+def fault_of(finding: Finding) -> Fault:
+    """What a finding is about."""
+    return Fault(clean(finding.site), clean(finding.device), clean(finding.rule), clean(finding.instance))
+
+
+def said(finding: Finding) -> dict[str, Any]:
+    """What a finding says, as an event keeps it."""
+    texts = {"title": finding.title, "advice": finding.advice}
+    return cast("dict[str, Any]", storable({"severity": finding.severity, **texts, "reason": plain(finding.reason)}))
+
+
+def plain(reason: Reason) -> dict[str, Any]:
+    """A reason as JSON values; a number that JSON cannot say (NaN, infinity) is left out or null."""
+    values = msgspec.to_builtins(reason)
+    for evidence in values["evidence"]:
+        evidence["detail"] = {name: n for name, n in evidence.get("detail", {}).items() if math.isfinite(n)}
+    return cast("dict[str, Any]", storable(values))
+
+
+def storable(value: Any) -> Any:
+    """JSON values that every database keeps: no NaN, no infinity, no U+0000."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(str(name)): storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [storable(inner) for inner in value]
+    return value
+
+
+def clean(text: str) -> str:
+    """Text without U+0000, which PostgreSQL refuses: a device's name must not stop the collector."""
+    return text.replace("\x00", "\ufffd")
