@@ -9,6 +9,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from forewarn.vocabulary import nearest
+
 _FACES = {
     "agent": ("agent.commands", "poll devices on the customer's site and deliver what was read"),
     "collector": ("collector.commands", "take records in, evaluate rules, work tickets"),
@@ -42,7 +44,7 @@ def _usage(words: list[str]) -> int:
     asked = words[:1] in (["--help"], ["-h"], ["help"])
     stream = sys.stdout if asked else sys.stderr
     if words and not asked:
-        print(f"forewarn: `{words[0]}` is not a command", file=stream)
+        print(f"forewarn: `{words[0]}` is not a command{nearest(words[0], _FACES)}", file=stream)
     print("Usage: forewarn COMMAND ...", file=stream)
     for name, (_, what) in _FACES.items():
         print(f"  {name:<10} {what}", file=stream)
