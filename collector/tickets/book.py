@@ -278,7 +278,7 @@ class Book:
             query = query.where(_t.c.id < after)
         with reading(self._service) as connection:
             found = connection.execute(query.order_by(_t.c.id.desc()).limit(limit + 1)).mappings().all()
-        tickets = [ticket_of(dict(row)) for row in found[:limit]]
+        tickets = [ticket_of(row) for row in found[:limit]]
         return Page(tickets, tickets[-1].id if len(found) > limit else None)
 
     def counts(self) -> dict[tuple[str, str], int]:

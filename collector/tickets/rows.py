@@ -22,7 +22,7 @@ def newest(connection: Connection, fault: Fault) -> Ticket | None:
     unclosed = case((_t.c.state != State.CLOSED, 0), else_=1)
     query = select(_t).where(*_about(fault)).order_by(unclosed, _t.c.position.desc()).limit(1).with_for_update()
     row = connection.execute(query).mappings().first()
-    return None if row is None else ticket_of(dict(row))
+    return None if row is None else ticket_of(row)
 
 
 def _about(fault: Fault) -> list[Any]:
@@ -51,7 +51,7 @@ def _read(connection: Connection, query: Select[Any], id_: str) -> Ticket:
     row = connection.execute(query).mappings().first()
     if row is None:
         raise Unknown(f"there is no ticket `{id_}`")
-    return ticket_of(dict(row))
+    return ticket_of(row)
 
 
 def standing(connection: Connection, ticket: Ticket) -> Standing:
@@ -96,7 +96,7 @@ def note(connection: Connection, **columns: Any) -> None:
 def history(connection: Connection, id_: str) -> list[Event]:
     """All that happened to a ticket, in order."""
     rows = connection.execute(select(_e).where(_e.c.ticket == id_).order_by(_e.c.id)).mappings()
-    return [event_of(dict(row)) for row in rows]
+    return [event_of(row) for row in rows]
 
 
 def fault_of(finding: Finding) -> Fault:

@@ -115,11 +115,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool | None = None
 
 
-def ticket_of(row: Mapping[str, Any]) -> Ticket:
+def ticket_of(row: Mapping[Any, Any]) -> Ticket:
     """Reads a ticket out of its row."""
-    return msgspec.convert(dict(row), Ticket)
+    return msgspec.convert({str(name): value for name, value in row.items()}, Ticket)
 
 
-def event_of(row: Mapping[str, Any]) -> Event:
+def event_of(row: Mapping[Any, Any]) -> Event:
     """Reads an event out of its row."""
-    return msgspec.convert(dict(row), Event)
+    return msgspec.convert({str(name): value for name, value in row.items()}, Event)
