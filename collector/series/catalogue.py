@@ -123,10 +123,7 @@ class Catalogue:
             self._newest = np.concatenate([self._newest, np.zeros(more)])
 
     def note(self, series: Numbers, t: npt.NDArray[np.int64], value: npt.NDArray[np.float64]) -> None:
-        """Keeps the newest values. Arrays of one length; among equal times the later in the arrays stays."""
-        if len(t) > 1 and np.any(t[1:] < t[:-1]):
-            order = np.argsort(t, kind="stable")
-            series, t, value = series[order], t[order], value[order]
+        """Keeps the newest values. Arrays of one length in the order of `t`; among equal times the later stays."""
         newer = t >= self._newest_t[series]
         if not newer.all():
             series, t, value = series[newer], t[newer], value[newer]

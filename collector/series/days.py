@@ -21,6 +21,11 @@ DAY = 86_400_000
 FAR = -1
 """The number of the table for rows far from their arrival."""
 _SORT_ROWS = 2_000_000
+_COLUMNS = (
+    "series INTEGER USING COMPRESSION bitpacking, t BIGINT USING COMPRESSION rle, value DOUBLE USING COMPRESSION alp"
+)
+"""A day as it is written: named codecs cost a quarter less than letting DuckDB try them all. The values of one poll
+share their time, hence RLE. The ordered day is compressed by DuckDB's own choice."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (position BIGINT NOT NULL);
@@ -84,7 +89,7 @@ def add_rows(db: duckdb.DuckDBPyConnection, known: Mapping[int, Day], day: int, 
     found = known.get(day)
     if found is None:
         found = Day(f"rows_{'far' if day == FAR else day}_0", False)
-        db.execute(f"CREATE TABLE {found.name} (series INTEGER, t BIGINT, value DOUBLE)")
+        db.execute(f"CREATE TABLE {found.name} ({_COLUMNS})")
         db.execute("INSERT INTO day VALUES (?, ?, false)", [day, found.name])
     elif found.ordered:
         db.execute("UPDATE day SET ordered = false WHERE day = ?", [day])
@@ -132,11 +137,11 @@ def load_names(db: duckdb.DuckDBPyConnection) -> Added:
 
 def load_newest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, known: Mapping[int, Day]) -> None:
     """Finds the newest value of every series: those kept at the last pass, and the rows of days not ordered since."""
-    catalogue.note(*_arrays(db.execute("SELECT series, t, value FROM newest")))
+    catalogue.note(*_arrays(db.execute("SELECT series, t, value FROM newest ORDER BY t")))
     for day in known.values():
         if not day.ordered:
             newest = f"SELECT series, max(t) AS t FROM {day.name} GROUP BY series"  # noqa: S608
-            rows = f"FROM {day.name} AS r JOIN ({newest}) USING (series, t) ORDER BY r.rowid"
+            rows = f"FROM {day.name} AS r JOIN ({newest}) USING (series, t) ORDER BY r.t, r.rowid"
             catalogue.note(*_arrays(db.execute(f"SELECT r.series, r.t, r.value {rows}")))
 
 

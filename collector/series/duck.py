@@ -160,14 +160,20 @@ class DuckStore:
             series, t, arrived, values = series[fresh], t[fresh], arrived[fresh], values[fresh]
         far = (t >= arrived + DAY) | (t < arrived - self._keep) | (t < 0)
         day = np.where(far, FAR, t // DAY)
+        if np.any(t[1:] < t[:-1]):
+            order = np.argsort(t, kind="stable")
+            series, t, values, day = series[order], t[order], values[order], day[order]
         for one in np.unique(day).tolist():
-            on = slice(None) if day[0] == one == day[-1] and (day == one).all() else day == one
+            on = slice(None) if (day == one).all() else day == one
             self._put(one, series[on], t[on], values[on])
 
     def _put(self, day: int, series: Numbers, t: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
+        """Takes polls in the order of `t`: series and values [n, width], t [n]."""
         finite = np.isfinite(values)
-        wide = np.broadcast_to(t[:, None], values.shape)
-        arrays = (series[finite], wide[finite], values[finite])
+        if finite.all():
+            arrays = (series.ravel(), np.repeat(t, values.shape[1]), values.ravel())
+        else:
+            arrays = (series[finite], np.repeat(t, finite.sum(axis=1)), values[finite])
         if len(arrays[0]):
             self._pending.add(day, arrays)
             self._catalogue.note(*arrays)
