@@ -61,6 +61,9 @@ class Reason(StrEnum):
     OUTSIDE_CONSENT = "outside_consent"
     UNKNOWN_AGENT = "unknown_agent"
     UNKNOWN_CONSENT = "unknown_consent"
+    WITHDRAWN = "withdrawn"
+    MISSING = "missing"
+    """Records that the agent has no more and this collector never had (a journal restored from a backup)."""
     FORKED = "forked"
     """The same numbers with another content: two agents share one spool (a cloned or restored machine)."""
 
