@@ -80,10 +80,17 @@ class Measured:
         try:
             await self.app(scope, receive, noted)
         finally:
-            route = getattr(scope.get("route"), "path", "none")  # Never the path itself: anybody could invent labels.
+            route = _route(scope)
             method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
             self._answered.labels(method, route, str(status)).inc()
             self._seconds.labels(route).observe(time.perf_counter() - began)
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, never the path itself: anybody could invent labels with that."""
+    path: str = getattr(scope.get("route"), "path", "none")
+    prefixed = path == "none" or path.startswith(PREFIX) or not scope["path"].startswith(PREFIX)
+    return path if prefixed else PREFIX + path  # Newer FastAPI leaves the prefix of a router out.
 
 
 def _named(route: APIRoute) -> str:

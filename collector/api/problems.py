@@ -12,6 +12,7 @@ What the caller sent is never echoed beyond the name of the place, so that no se
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -130,12 +131,24 @@ async def _problem(request: Request, wrong: Problem) -> JSONResponse:
 
 async def _http(request: Request, wrong: HTTPException) -> JSONResponse:
     headers = dict(wrong.headers or {})
+    if wrong.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
     details = {
+        http.HTTPStatus.BAD_REQUEST: "the body is not JSON in UTF-8",
         http.HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
         http.HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here, {headers.get('Allow', '')} is",
     }
     detail = details.get(http.HTTPStatus(wrong.status_code), str(wrong.detail))
     return answer(wrong.status_code, detail, request.url.path, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path as a whole allows; the router names only the methods of the first route that fits."""
+    described_paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    for pattern, operations in described_paths.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), request.url.path):
+            return sorted(method.upper() for method in operations)
+    return []
 
 
 async def _invalid(request: Request, wrong: RequestValidationError) -> JSONResponse:

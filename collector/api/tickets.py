@@ -19,7 +19,8 @@ from collector.tickets import ticket as shape
 from collector.tickets.lifecycle import Kind, State
 
 router = APIRouter(tags=["tickets"])
-_ACT = described(404, 409)
+_MADE = described(400, 404, 413)
+_ACT = described(400, 404, 409, 413)
 Severity = Literal["warning", "critical"]
 
 
@@ -153,7 +154,7 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - one parameter a filter
     return Page(items=[_ticket(ticket) for ticket in found.tickets], next=found.after)
 
 
-@router.post("/tickets", status_code=http.HTTPStatus.CREATED, responses=described(404))
+@router.post("/tickets", status_code=http.HTTPStatus.CREATED, responses=_MADE)
 def create_ticket(parts: Use, actor: Actor, new: NewTicket) -> TicketWhole:
     """Makes a ticket by hand."""
     with reading(parts.service) as connection:
