@@ -9,6 +9,9 @@ import pytest
 
 from collector.database import Databases, open_postgres, open_sqlite
 from tests import servers
+from tests.budget import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")
