@@ -1,0 +1,216 @@
+"""Evaluates the rules over the journal, and keeps what they find.
+
+The state of the rules lives in memory; what it led to (tickets, notices, the register of devices) is committed to the
+service database in one transaction with the cursor. The state is kept in snapshots with their journal position, so
+after a restart, or when an entry broke the engine half-way, it is made again:
+
+    newest sound snapshot at or before the cursor (or an empty state)
+    → replay of the journal up to the cursor, findings dropped: they are in the book
+    → on from there
+
+When the transaction fails, the state is ahead of the cursor: what was found is kept, and committed by the next call
+before anything else. So a crash, or a database that is down for a while, at whatever place gives the same tickets.
+
+Errors: whatever the databases or the engine raise passes through; nothing of that call took effect.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from collector.batching import to_batches
+from collector.database import reading, stated
+from collector.devices import Changes, Devices
+from collector.entry import Entry, Journal
+from collector.notify.outbox import held_agents
+from collector.snapshots import Snapshots
+from collector.tickets.book import LAGGING, PROJECTION, Book
+from collector.tickets.lifecycle import Verdict
+from rules.finding import Finding
+from rules.samples import Batch
+
+log = logging.getLogger(__name__)
+
+_REPLAYED_AT_ONCE = 500
+
+
+class RuleEngine(Protocol):
+    """What is needed of `rules.engine.Engine`: deterministic, and indifferent to how batches are cut."""
+
+    def apply(self, batch: Batch) -> list[Finding]:
+        """Takes the next batch; gives what it decided, in order."""
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        """The whole state, in parts that change as little as possible."""
+
+
+MakeEngine = Callable[[Mapping[str, bytes] | None], RuleEngine]
+"""Makes an engine from a snapshot's parts, or None for an empty one; ValueError: the parts are not for these rules."""
+
+
+@dataclass
+class _Found:
+    """What entries up to `last` led to, not yet committed."""
+
+    last: int
+    findings: list[Finding]
+    devices: Changes
+    lagging: set[str] = field(default_factory=set)
+    caught_up: set[str] = field(default_factory=set)
+
+
+class Evaluation:
+    """The rules as a projection of the journal; see `collector.entry.Projection`. One thread calls `apply`."""
+
+    name = PROJECTION
+
+    def __init__(
+        self,
+        make: MakeEngine,
+        *,
+        service: Engine,
+        journal: Journal,
+        book: Book,
+        snapshots: Snapshots,
+        every: float = 60.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes its parts; nothing is read before the first `apply`.
+
+        Args:
+            make: makes the engine.
+            service: the service database.
+            journal: read when state must be made again.
+            book: takes the findings.
+            snapshots: keeps the state.
+            every: seconds between snapshots.
+            monotonic: seconds that never go back.
+        """
+        self._make = make
+        self._service = service
+        self._journal = journal
+        self._book = book
+        self._snapshots = snapshots
+        self._every = every
+        self._monotonic = monotonic
+        self._engine: RuleEngine | None = None
+        self._devices = Devices()
+        self._at = 0
+        self._found: _Found | None = None
+        self._held: set[str] = set()
+        self._saved = (0, monotonic())
+        self.verdicts: Counter[Verdict] = Counter()
+        """How often findings led to what, since the start."""
+
+    def cursor(self) -> int:
+        """The last position whose findings are in the book."""
+        with stated("service"):
+            return self._book.cursor()
+
+    def needed_after(self) -> int:
+        """The journal is needed from here on: a restart replays what no kept snapshot covers."""
+        return min(self._snapshots.oldest(), self.cursor())
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Evaluates the next entries and commits what they led to together with the cursor.
+
+        Raises:
+            StorageError: nothing took effect; the findings are kept for the next call.
+            Exception: the engine could not take an entry; its state is made again by the next call.
+        """
+        self._commit()
+        if self._engine is None:
+            self._rebuild()
+        fresh = [entry for entry in entries if entry.position > self._at]
+        if not fresh:
+            return
+        batches = list(to_batches(fresh))
+        findings = self._evaluated(batches)
+        self._at = fresh[-1].position
+        self._found = _Found(self._at, findings, self._devices.changes(batches))
+        self._found.lagging = {one.agent for one in findings if one.arrived - one.t > LAGGING}
+        self._found.caught_up = _caught_up(fresh) & (self._held | self._found.lagging)
+        self._commit()
+        self._save_when_due()
+
+    def close(self) -> None:
+        """Keeps the state, so that the next start replays nothing."""
+        if self._engine is not None and self._found is None:
+            self._save(self._engine)
+
+    def _evaluated(self, batches: Sequence[Batch]) -> list[Finding]:
+        engine, self._engine = self._engine, None
+        assert engine is not None
+        findings = [finding for batch in batches for finding in engine.apply(batch)]
+        self._engine = engine
+        return findings
+
+    def _commit(self) -> None:
+        found = self._found
+        if found is None:
+            return
+        with stated("service"), self._service.begin() as connection:
+            verdicts = self._book.apply(found.findings, found.last, connection, caught_up=found.caught_up)
+            self._devices.write(connection, found.devices)
+        self._devices.settle(found.devices)
+        self._held = (self._held | found.lagging) - found.caught_up
+        self.verdicts.update(verdicts)
+        self._found = None
+
+    def _rebuild(self) -> None:
+        cursor = self.cursor()
+        engine, at = self._restored(cursor)
+        for_log = {"snapshot": at, "cursor": cursor}
+        log.info("the state of the rules is made again", extra=for_log)
+        while at < cursor:
+            entries = [entry for entry in self._journal.read(at, _REPLAYED_AT_ONCE) if entry.position <= cursor]
+            if not entries or entries[0].position > at + 1:
+                log.warning("the journal no longer has all that the rules had seen", extra={**for_log, "after": at})
+            if not entries:
+                break
+            for batch in to_batches(entries):
+                engine.apply(batch)
+            at = entries[-1].position
+        self._devices = Devices()
+        with stated("service"), reading(self._service) as connection:
+            self._devices.load(connection)
+            self._held = held_agents(connection)
+        self._engine, self._at = engine, cursor
+
+    def _restored(self, cursor: int) -> tuple[RuleEngine, int]:
+        at_most = cursor
+        while (snapshot := self._snapshots.load(at_most)) is not None:
+            try:
+                return self._make(snapshot.parts), snapshot.position
+            except ValueError as wrong:
+                facts = {"position": snapshot.position, "why": str(wrong)}
+                log.warning("a snapshot is not for these rules", extra=facts)
+                at_most = snapshot.position - 1
+        return self._make(None), 0
+
+    def _save_when_due(self) -> None:
+        position, when = self._saved
+        if self._engine is not None and self._at > position and self._monotonic() - when >= self._every:
+            self._save(self._engine)
+
+    def _save(self, engine: RuleEngine) -> None:
+        self._saved = (self._saved[0], self._monotonic())
+        try:
+            self._snapshots.save(self._at, engine.snapshot())
+        except OSError as wrong:
+            log.warning("the state of the rules could not be kept; a restart replays more", extra={"why": str(wrong)})
+        else:
+            self._saved = (self._at, self._saved[1])
+
+
+def _caught_up(entries: Sequence[Entry]) -> set[str]:
+    """Agents whose last block here was the newest that their spool held."""
+    last = {entry.agent: entry for entry in entries if entry.received is not None}
+    return {agent for agent, entry in last.items() if entry.received and entry.received.block.head <= entry.last}
