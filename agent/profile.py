@@ -31,8 +31,8 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing a device must show; exactly one of the three is given.
 
     `sysobjectid` is exact, or a prefix ending in `*`, or empty for a device without one; `sysdescr` is a regular
-    expression found anywhere in the text; `probe` is an object that must exist (one ending in .0 is asked for, of
-    another the first row), and be found by the regular expression `matches` when that is given.
+    expression found anywhere in the text; `probe` is a scalar (its OID ends in .0) that must exist, and in which
+    the regular expression `matches` must be found when that is given.
     """
 
     sysobjectid: Marked | None = None
@@ -97,7 +97,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `columns` are fields of the vocabulary; `raw` are further columns for formulas only. In `tables`: `rows` is the
     column whose rows exist (the first column of all when left out), `label` names an instance (columns of the device
     in order of preference, or `index.N` for one part of the index), else its index, of which `index_trim` is cut off
-    the end; `instance` fixes the name where the kept rows are one.
+    the end; `instance` fixes the name (of scalars, or where one row is kept).
     """
 
     table: Marked
@@ -199,7 +199,7 @@ def _wrongs(profile: Profile) -> Iterator[Wrong]:
         yield from _wrong_condition(profile, condition)
     for group in profile.scalars:
         yield from _wrong_group(group)
-        for key in ("rows", "label", "where", "instance"):
+        for key in ("rows", "label", "where"):
             if getattr(group, key):
                 yield group.table.wrong(f"`{key}` is for `tables`, this group is in `scalars`")
     for group in profile.tables:
@@ -222,6 +222,8 @@ def _wrong_condition(profile: Profile, condition: Condition) -> Iterator[Wrong]:
     if condition.matches is not None and condition.probe is None:
         yield condition.matches.wrong("`matches` is what a `probe` must show")
     yield from _wrong_oid(condition.probe)
+    if condition.probe is not None and not condition.probe.endswith(".0"):
+        yield condition.probe.wrong("a probe is a scalar, its OID ends in .0")
     yield from _wrong_pattern(condition.sysdescr)
     yield from _wrong_pattern(condition.matches)
     if condition.sysobjectid:

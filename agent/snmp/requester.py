@@ -47,7 +47,7 @@ class Requester:
     Args:
         exchange: the adapter's client; this session owns it.
         retries: how often a request is sent again; an answer that is no SNMP counts as none.
-        limits: see `Limits`; a profile's quirks narrow them by assignment.
+        limits: see `Limits`.
     """
 
     def __init__(self, exchange: Exchange, *, retries: int = 2, limits: Limits | None = None) -> None:
@@ -58,6 +58,13 @@ class Requester:
         self._retries = retries
         self._most = self.limits.max_varbinds
         self._alive = False
+        self._any_order = self.limits.nonincreasing_ok
+
+    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool) -> None:
+        """See `Session.narrow`."""
+        if max_varbinds is not None:
+            self._most = min(self._most, max_varbinds)
+        self._any_order = nonincreasing_ok or self.limits.nonincreasing_ok
 
     async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
         """See `Session.get_many`."""
@@ -66,10 +73,11 @@ class Requester:
             got.update(await self._get(chunk))
         return got
 
-    async def rows(self, column: str, *, expected: int = 0) -> dict[str, Value]:
+    async def rows(self, column: str, *, expected: int | None = None) -> dict[str, Value]:
         """See `Session.rows`."""
-        repetitions = min(self.limits.repetitions, max(expected + 1, 2)) if expected else self.limits.repetitions
-        walk = self._exchange.walk(column, min(repetitions, self.limits.max_varbinds))
+        # One more than there were shows at once that the column ends there.
+        repetitions = self.limits.repetitions if expected is None else min(expected + 1, self.limits.max_varbinds)
+        walk = self._exchange.walk(column, min(repetitions, self._most))
         found: dict[str, Value] = {}
         highest: tuple[int, ...] = ()
         while not walk.ended:
@@ -84,7 +92,7 @@ class Requester:
         if index in found:
             raise Runaway(f"the walk of {column} came back to row {index}: the device repeats itself")
         place = tuple(map(int, index.split(".")))
-        if place < highest and not self.limits.nonincreasing_ok:
+        if place < highest and not self._any_order:
             raise Runaway(f"the walk of {column} went back to row {index}: the device's rows are out of order")
         if len(found) >= self.limits.max_rows:
             raise Runaway(f"the walk of {column} has no end after {self.limits.max_rows} rows")
@@ -106,7 +114,7 @@ class Requester:
 
     def _packed(self, oids: Sequence[str]) -> list[Sequence[str]]:
         """Cuts a list so that each part's answer stays under `_ANSWER_BYTES`, as far as lengths can be foreseen."""
-        most = min(self._most, self.limits.max_varbinds)
+        most = self._most
         chunks: list[Sequence[str]] = []
         begin, room = 0, _ANSWER_BYTES - _MESSAGE_BYTES
         for at, oid in enumerate(oids):

@@ -85,6 +85,9 @@ class Session(Protocol):
     rtt_seconds: float
     """The quickest round trip since the session began or this was last set; infinite before the first."""
 
+    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool) -> None:
+        """Sets what this device takes: objects per request (None: as many as the session's limits) and row order."""
+
     async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
         """Asks for any number of objects, in as few requests as the device takes.
 
@@ -92,7 +95,7 @@ class Session(Protocol):
             SnmpError: one request went without a usable answer after all retries.
         """
 
-    async def rows(self, column: str, *, expected: int = 0) -> dict[str, Value]:
+    async def rows(self, column: str, *, expected: int | None = None) -> dict[str, Value]:
         """Walks one column: index (the OID behind the column) → value, in the device's order.
 
         `expected` is how many rows there were last time, so that one request serves.

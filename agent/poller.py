@@ -1,0 +1,176 @@
+"""Polls every device in its own fixed slot of its interval.
+
+The slot follows from the device's name, so that the load of a site is even and the same after every start. A poll
+that takes longer than the interval skips slots, it never stacks; a slow or dead device delays nobody but itself.
+Before each poll `permit` is asked, and what it refuses is not polled.
+
+Errors:
+    UnknownProfile   a target that names a profile there is none of; raised by the constructor
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.contact import Contact, OpenSession
+from agent.profile import Profile
+from agent.reading import Clock, Happening, Reading, Sink
+from agent.target import Target
+from forewarn.consent import Refusal
+from forewarn.telemetry import Log
+from forewarn.vocabulary import Source, nearest
+
+__all__ = ["Permit", "Poller", "State", "Target", "UnknownProfile", "poll_once"]
+
+Permit = Callable[[Source, str], Refusal | None]
+_log = Log(__name__)
+
+
+class UnknownProfile(ValueError):
+    """A target that names a profile there is none of."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the polling goes; `lag_seconds` is the latest start since this was last asked, `polls` counts from 0."""
+
+    devices: int
+    down: int
+    refused: int
+    polls: int
+    lag_seconds: float
+
+
+class Poller:
+    """Polls devices until it is cancelled.
+
+    Args:
+        devices: whom to poll.
+        profiles: by id, see `agent.profile.load_folder`.
+        open_session: see `agent.snmp.opening`.
+        sink: where readings go.
+        permit: asked before each poll with the source and the device's address; None allows.
+        clock: what the slots and rates run on.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Target],
+        *,
+        profiles: Mapping[str, Profile],
+        open_session: OpenSession,
+        sink: Sink,
+        permit: Permit,
+        clock: Clock,
+    ) -> None:
+        check(devices, profiles)
+        self._contacts = [Contact(each, profiles, open_session=open_session, clock=clock) for each in devices]
+        self._sink = sink
+        self._permit = permit
+        self._clock = clock
+        self._refused: dict[str, Refusal] = {}
+        self._down: set[str] = set()
+        self._polls = 0
+        self._lag = 0.0
+
+    async def run(self) -> None:
+        """Polls every device in its slot until cancelled."""
+        begun = self._clock.monotonic()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for contact in self._contacts:
+                    tasks.create_task(self._serve(contact, begun), name=f"poll {contact.target.name}")
+        finally:
+            for contact in self._contacts:
+                contact.close()
+
+    def state(self) -> State:
+        """How it goes; sets the lag back to 0."""
+        lag, self._lag = self._lag, 0.0
+        return State(len(self._contacts), len(self._down), len(self._refused), self._polls, lag)
+
+    async def _serve(self, contact: Contact, begun: float) -> None:
+        interval = float(contact.target.interval)
+        due = begun + slot(contact.target.name, interval)
+        while True:
+            await asyncio.sleep(max(due - self._clock.monotonic(), 0))
+            now = self._clock.monotonic()
+            if now < due:
+                continue
+            if now - due < interval:
+                self._lag = max(self._lag, now - due)
+            await self._visit(contact)
+            missed = (self._clock.monotonic() - due) // interval
+            due += interval * (max(missed, 0) + 1)
+
+    async def _visit(self, contact: Contact) -> None:
+        if self._forbidden(contact):
+            return
+        items = await contact.poll()
+        self._polls += 1
+        self._tell(contact)
+        for item in items:
+            await self._sink.put(item)
+
+    def _forbidden(self, contact: Contact) -> bool:
+        name, address = contact.target.name, contact.target.address
+        refusal = self._permit(Source.SNMP, address)
+        if refusal is None:
+            if self._refused.pop(name, None) is not None:
+                _log.info("polling again", device=name)
+            return False
+        contact.close()
+        self._down.discard(name)
+        if self._refused.get(name) != refusal:
+            self._refused[name] = refusal
+            _log.warning("not polled", device=name, address=address, why=str(refusal))
+        return True
+
+    def _tell(self, contact: Contact) -> None:
+        """Says in the log when a device stops or begins to answer."""
+        name = contact.target.name
+        if contact.why and name not in self._down:
+            self._down.add(name)
+            _log.warning("device does not answer", device=name, address=contact.target.address, why=contact.why)
+        elif not contact.why and name in self._down:
+            self._down.discard(name)
+            _log.info("device answers again", device=name)
+
+
+async def poll_once(
+    target: Target, profiles: Mapping[str, Profile], *, open_session: OpenSession, clock: Clock
+) -> list[Reading | Happening]:
+    """Polls one device once, as `Poller` would for the first time; rates are therefore null.
+
+    The caller has asked for consent.
+
+    Raises:
+        UnknownProfile: the target names a profile there is none of.
+    """
+    check([target], profiles)
+    contact = Contact(target, profiles, open_session=open_session, clock=clock)
+    try:
+        return await contact.poll()
+    finally:
+        contact.close()
+
+
+def check(devices: Sequence[Target], profiles: Mapping[str, Profile]) -> None:
+    """Refuses targets that cannot be polled as they ask.
+
+    Raises:
+        UnknownProfile: with the nearest profile there is.
+    """
+    for target in devices:
+        if target.profile is not None and target.profile not in profiles:
+            near = nearest(target.profile, profiles)
+            raise UnknownProfile(f"device `{target.name}`: there is no profile `{target.profile}`{near}")
+
+
+def slot(name: str, interval: float) -> float:
+    """When in its interval a device is polled, seconds: spread evenly, the same after every start."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64 * interval
