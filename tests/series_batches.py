@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import urllib.parse
+import urllib.request
 from collections.abc import Sequence
 
 import numpy as np
 
+from collector.settings import Influxdb
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
 from rules.samples import Batch, Device, Rows
@@ -60,3 +64,14 @@ def batch(position: int, *parts: Rows) -> Batch:
 def disks(position: int, t: int, first: float = 1.0, device: str = "nvr1") -> Batch:
     """One poll of one recorder: values first, first + 0.01, 40, 0, 41, 1."""
     return batch(position, rows(DISKS, [(device, t, [first, first + 0.01, 40.0, 0.0, 41.0, 1.0])], position=position))
+
+
+_databases = itertools.count(1)
+
+
+def influx_database(port: int) -> Influxdb:
+    """A new database in a running InfluxDB 1.x."""
+    name = f"forewarn{next(_databases)}"
+    question = urllib.parse.urlencode({"q": f"CREATE DATABASE {name}"}).encode()
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/query", question, timeout=10).close()
+    return Influxdb(url=f"http://127.0.0.1:{port}", bucket=name)

@@ -9,21 +9,24 @@ import numpy as np
 import pytest
 
 from collector.series.duck import DuckStore
+from collector.series.influx import InfluxStore
 from collector.series.memory import MemoryStore
 from collector.series.store import SeriesKey, SeriesStore
-from tests.series_batches import DISKS, MINUTE, NAN, NOW, VOLUMES, batch, disks, rows
+from tests.series_batches import DISKS, MINUTE, NAN, NOW, VOLUMES, batch, disks, influx_database, rows
 
 UP = SeriesKey("s1", "nvr1", "device", "", "up")
 HEAT = SeriesKey("s1", "nvr1", "disk", "2", "temperature_celsius")
 ALWAYS = (0, 2 * NOW)
 
 
-@pytest.fixture(params=["memory", "duckdb"])
+@pytest.fixture(params=["memory", "duckdb", "influxdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SeriesStore]:
     if request.param == "memory":
         made: SeriesStore = MemoryStore(keep=30 * 86400)
-    else:
+    elif request.param == "duckdb":
         made = DuckStore(tmp_path / "series.duckdb", keep=30 * 86400)
+    else:
+        made = InfluxStore(influx_database(request.getfixturevalue("influxdb_port")))
     yield made
     made.close()
 
