@@ -160,7 +160,6 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ring: Annotated[Size, Meta(description="Memory for blocks shared by readers at the head of the journal.")] = Size(
         64 * 1024**2
     )
-    set_aside: Annotated[int, Meta(ge=0, description="How many malformed payloads are kept to be looked at.")] = 10_000
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,39 @@
+"""The settings file a new agent starts with, as `add-agent` prints it: complete, with its secret, this once."""
+
+from __future__ import annotations
+
+from collector.register import Enrolled
+from forewarn.bus import Broker
+
+_TEXT = """\
+# Settings of a forewarn agent. The secret below is all it is known by: keep this file to the account it runs under
+# (chmod 600). `forewarn agent sample-config` prints every key with its meaning.
+site: {site}
+agent: {agent}
+secret: {secret}
+shard: {shard}
+folder: /var/lib/forewarn-agent
+broker:
+  host: {host}
+  port: {port}
+{tls}devices: []
+"""
+
+
+def agent_yaml(enrolled: Enrolled, broker: Broker) -> str:
+    """The text of an agent.yaml.
+
+    Args:
+        enrolled: the agent as just registered.
+        broker: the collector's own broker; the agent may have to reach it under another name.
+    """
+    tls = "" if broker.tls is None else "  tls: {}\n"
+    return _TEXT.format(
+        site=enrolled.site,
+        agent=enrolled.agent,
+        secret=enrolled.secret,
+        shard=enrolled.shard,
+        host=broker.host,
+        port=broker.port,
+        tls=tls,
+    )
