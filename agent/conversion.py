@@ -13,6 +13,7 @@ from forewarn.vocabulary import Status
 Converter = Callable[[Value], float | None]
 
 _MEANINGS = {status.name.lower(): float(status) for status in Status}
+_NEARLY = 1e-9
 _QUANTITY = re.compile(r"\s*([-+]?[0-9]+(?:[.,][0-9]+)?)\s*([^\s0-9]*)")
 _FACTORS = {
     "": 1.0,
@@ -108,16 +109,27 @@ def _flag(column: Column) -> Converter:
 
 
 def _scaled(read: Converter, column: Column) -> Converter:
-    scale = column.scale
+    scale = _times(column.scale)
     if not column.range:
-        return lambda value: None if (plain := read(value)) is None else plain * scale
+        return lambda value: None if (plain := read(value)) is None else scale(plain)
     low, high = column.range
-    scales = (scale, *column.alt_scale)
+    scales = (scale, *map(_times, column.alt_scale))
 
     def ranged(value: Value) -> float | None:
         plain = read(value)
         if plain is None:
             return None
-        return next((plain * factor for factor in scales if low <= plain * factor <= high), None)
+        return next((scaled for times in scales if low <= (scaled := times(plain)) <= high), None)
 
     return ranged
+
+
+def _times(factor: float) -> Callable[[float], float]:
+    """Multiplies; by a tenth it divides by ten, so that 314 becomes 31.4 and not 31.400000000000002."""
+    if factor == 1.0:
+        return float
+    inverse = 1.0 / factor
+    if abs(factor) < 1 and abs(inverse - round(inverse)) < _NEARLY:
+        whole = float(round(inverse))
+        return lambda plain: plain / whole
+    return lambda plain: plain * factor

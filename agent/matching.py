@@ -69,7 +69,8 @@ def _shown(condition: Condition, known: Known) -> str | None:
     value = known.get(str(condition.probe))
     if value is None or (condition.matches is not None and not re.search(condition.matches, written(value))):
         return None
-    return f"{condition.probe} is `{written(value)[:40]}`"
+    # Not what it shows: that may change by the minute, and the inventory with it.
+    return f"{condition.probe} has `{condition.matches}`" if condition.matches else f"{condition.probe} exists"
 
 
 def _object_id(wanted: str, known: Known) -> str | None:

@@ -25,7 +25,7 @@ from forewarn.vocabulary import Source, nearest
 
 __all__ = ["Permit", "Poller", "State", "Target", "UnknownProfile", "poll_once"]
 
-Permit = Callable[[Source, str], Refusal | None]
+Permit = Callable[[Source, str | None], Refusal | None]
 _log = Log(__name__)
 
 
@@ -52,7 +52,7 @@ class Poller:
         profiles: by id, see `agent.profile.load_folder`.
         open_session: see `agent.snmp.opening`.
         sink: where readings go.
-        permit: asked before each poll with the source and the device's address; None allows.
+        permit: asked before each poll with the source and the device's address (None: this host); None allows.
         clock: what the slots and rates run on.
     """
 
