@@ -9,6 +9,7 @@ Errors: `collector.notify.notifier.NotifyError`
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import smtplib
 import ssl
@@ -62,14 +63,13 @@ class SmtpNotifier:
             server: smtplib.SMTP = smtplib.SMTP_SSL(chosen.host, chosen.port, timeout=chosen.timeout, context=trust)
         else:
             server = smtplib.SMTP(chosen.host, chosen.port, timeout=chosen.timeout)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(server.close)
             if chosen.security == "starttls":
                 server.starttls(context=trust)
             if chosen.user:
                 server.login(chosen.user, chosen.login())
-        except BaseException:
-            server.close()
-            raise
+            undo.pop_all()
         return server
 
     def _mail(self, notice: Notice) -> EmailMessage:

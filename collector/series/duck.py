@@ -359,14 +359,16 @@ class DuckStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.begin()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._roll_back)
+            self._db.begin()
             yield
             self._db.commit()
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                self._db.rollback()
-            raise
+            undo.pop_all()
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(duckdb.Error):
+            self._db.rollback()
 
     def ping(self) -> str | None:
         """See SeriesStore."""
