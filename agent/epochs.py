@@ -16,7 +16,7 @@ from pathlib import Path
 from ulid import ULID
 
 from agent.reading import Clock
-from agent.spoolfile import HOLE, NOTE, SUFFIX, FileUnusable, SpoolFile, is_broken
+from agent.spoolfile import ANY_CONSENT, HOLE, NOTE, SUFFIX, FileUnusable, SpoolFile, is_broken
 from forewarn.telemetry import Log
 from forewarn.wire import Record
 
@@ -98,7 +98,7 @@ class Epochs:
 
     def _move(self, old: SpoolFile, new: SpoolFile, event: Record) -> None:
         with new.changing():
-            new.append(event, None, "", keep=True)
+            new.append(event, None, ANY_CONSENT, keep=True)
             for record, shape, consent, role in old.rows():
                 if role == HOLE:
                     new.append_hole(record, record.seq - record.begins + 1)

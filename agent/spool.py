@@ -172,6 +172,10 @@ class Spool:
         dropped: int = await self._do(lambda: self._drop(consent, why))
         return dropped
 
+    async def give_up(self, seq: int, why: str) -> None:
+        """Declares one record lost, in place, because it can never leave."""
+        await self._do(lambda: self._give_up(seq, why))
+
     async def close(self) -> None:
         """Commits what was put and lets go of the file; what still waits for room fails with Closed."""
         if self._thread.is_alive():
@@ -325,6 +329,10 @@ class Spool:
     def _drop(self, consent: str, why: str) -> int:
         with self._epochs.file.changing():
             return self._epochs.file.drop(consent, why)
+
+    def _give_up(self, seq: int, why: str) -> None:
+        with self._epochs.file.changing():
+            self._epochs.file.give_up(seq, why)
 
     def _mend(self, wrong: Exception) -> bool:
         """Sets a damaged file aside and begins a new epoch; False when that is not what is wrong."""

@@ -41,6 +41,8 @@ CREATE TABLE record (
 );
 """
 
+ANY_CONSENT = "*"
+"""Stands for the consent in force when the record leaves, under which records of other consents may not travel."""
 PLAIN, HOLE, NOTE = "plain", "hole", "note"
 """Roles of a row: a record; a lost record for a range of this epoch; what must never be dropped."""
 
@@ -50,7 +52,10 @@ class FileUnusable(Exception):
 
 
 class Piece(NamedTuple):
-    """What the next block may hold: sealed records in order, all of one consent ("" when none needs one)."""
+    """What the next block may hold: sealed records in order, all of one consent.
+
+    `consent` is "" when no record needs one (declared losses), or ANY_CONSENT: it then leaves under the one in force.
+    """
 
     epoch: str
     first: int
@@ -216,6 +221,10 @@ class SpoolFile:
         for seq, role, under in self._db.execute("SELECT seq, role, consent FROM record ORDER BY seq"):
             runs.add(seq, dropped=role == PLAIN and under == consent)
         return self._replace(runs, why)
+
+    def give_up(self, seq: int, why: str) -> None:
+        """Declares one record lost, in place."""
+        self._replace_run(seq, seq, why)
 
     def rows(self) -> Iterator[tuple[Record, Shape | None, str, str]]:
         """Every row in order as (record, shape, consent, role)."""

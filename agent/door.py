@@ -1,0 +1,59 @@
+"""The one door into the spool: what a source puts is judged by the guard, then kept."""
+
+from __future__ import annotations
+
+from agent.guard import Guard
+from agent.reading import Clock, Happening, Reading
+from agent.spool import Spool
+from forewarn.telemetry import Log
+from forewarn.vocabulary import Source
+from forewarn.wire import Record, TooLarge
+
+log = Log(__name__)
+
+
+class Door:
+    """The Sink of every source. `refused` and `too_large` count what did not pass."""
+
+    def __init__(self, guard: Guard, spool: Spool, clock: Clock) -> None:
+        self._guard = guard
+        self._spool = spool
+        self._clock = clock
+        self.refused = 0
+        self.too_large = 0
+
+    async def put(self, item: Reading | Happening) -> None:
+        """Keeps an item that the consent in force covers, at its time and now; counts it otherwise.
+
+        A record that could never travel is replaced by an event that says so.
+
+        Raises:
+            agent.spool.Closed: the spool is gone.
+        """
+        if self._guard.refuses(_source(item), item.address, item.t) is not None:
+            self.refused += 1
+            return
+        consent = self._guard.consent
+        if consent is None:
+            self.refused += 1
+            return
+        try:
+            await self._spool.put(_record(item), item.shape, consent.id)
+        except TooLarge as wrong:
+            self.too_large += 1
+            log.error("record dropped", why=str(wrong), device=item.device)  # noqa: TRY400 - the sentence says all
+            text = {"event": "record dropped", "why": str(wrong)}
+            event = Record(seq=0, t=item.t, device=item.device, kind="event", text=text)
+            await self._spool.put(event, None, consent.id)
+
+
+def _source(item: Reading | Happening) -> Source:
+    if item.shape is not None:
+        return item.shape.source
+    return Source.AGENT if item.address is None else Source.SNMP
+
+
+def _record(item: Reading | Happening) -> Record:
+    if isinstance(item, Reading):
+        return Record(seq=0, t=item.t, device=item.device, ok=item.ok, why=item.why, values=item.values)
+    return Record(seq=0, t=item.t, device=item.device, kind=item.kind, text=item.text)
