@@ -39,6 +39,7 @@ from rules.samples import Batch
 LINES = 5000
 """Lines of a request; more are not faster, and make a refusal dearer."""
 _DAY = 86_400_000
+_CURSOR = 'SELECT last("position") FROM "forewarn_cursor"'
 _CONFLICT = re.compile(r'field type conflict: input field \\?"(\w+)\\?" on measurement \\?"(\w+)\\?"')
 _UNREACHED = (HTTPError, OSError)
 _BAD_REQUEST, _NO_LEAVE, _NOT_FOUND, _TOO_LARGE, _UNPROCESSABLE = 400, (401, 403), 404, 413, 422
@@ -71,7 +72,7 @@ class InfluxStore:
             Unavailable: the database cannot be asked.
         """
         if self._stored is None:
-            [series] = self._ask(['SELECT last("position") FROM "forewarn_cursor"'])
+            [series] = self._ask([_CURSOR])
             self._stored = self._taken = int(next((value for _, value in influxql.pairs(series)), 0))
         self._note()
         return self._stored
@@ -237,7 +238,7 @@ class InfluxStore:
     def ping(self) -> str | None:
         """See SeriesStore."""
         try:
-            self._ask(["SHOW MEASUREMENTS LIMIT 1"])
+            self._ask([_CURSOR])
         except Unavailable as wrong:
             return str(wrong)
         return None

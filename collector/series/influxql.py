@@ -75,8 +75,9 @@ def statements(answer: Any, count: int) -> list[list[dict[str, Any]]]:
 
 
 def pairs(series: Iterable[dict[str, Any]]) -> Iterator[tuple[int, float]]:
-    """(t, value) of every row that has a value."""
+    """(t, value) of every row that has a value; VictoriaMetrics answers all questions with a list of databases."""
     for one in series:
-        for t, value, *_ in one.get("values", []):
+        rows = one.get("values", []) if one["columns"][0] == "time" else []
+        for t, value, *_ in rows:
             if value is not None:
                 yield int(t), float(value)
