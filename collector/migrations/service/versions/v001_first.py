@@ -18,6 +18,7 @@ def upgrade() -> None:
     _device()
     _site()
     _ticket()
+    _ticket_identity()
     _token()
     _agent()
     _consent()
@@ -94,6 +95,9 @@ def _ticket() -> None:
         sa.PrimaryKeyConstraint("id"),
         schema="service",
     )
+
+
+def _ticket_identity() -> None:
     op.create_index(
         "ticket_once_per_opening",
         "ticket",
