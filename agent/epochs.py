@@ -79,12 +79,11 @@ class Epochs:
         path = self.folder / f"{epoch}.new"
         new = SpoolFile(path, max_pages=self._max_pages)
         text = {"event": "epoch rolled", "from": old.epoch, "why": why}
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_remove, path)
+            undo.callback(new.close)
             self._move(old, new, Record(seq=0, t=self._clock.now(), kind="event", text=text))
-        except BaseException:
-            new.close()
-            _remove(path)
-            raise
+            undo.pop_all()
         new.close()
         for tail in ("-wal", ""):  # The log first: a spool must never stand without its own.
             with contextlib.suppress(FileNotFoundError):

@@ -92,12 +92,11 @@ class SpoolFile:
         self.epoch = path.name.removesuffix(SUFFIX)
         self._known: dict[str, Shape] = {}
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._db.close)
             self._prepare(max_pages)
             self._mark = self._read_mark()
-        except BaseException:
-            self._db.close()
-            raise
+            undo.pop_all()
 
     @property
     def head(self) -> int:
