@@ -1,0 +1,249 @@
+"""What a Session promises, over every adapter there is, against a responder on a real UDP port."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from agent.snmp.gufo import open_v2c
+from agent.snmp.requester import Limits, Requester
+from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable
+from forewarn.demo.responder import Device, Mood, Responder
+from tests.servers import free_port
+
+T = TypeVar("T")
+Open = Callable[[str, int, str, float], Exchange]
+ADAPTERS: list[Open] = [open_v2c]
+SYSTEM = "1.3.6.1.2.1.1"
+COLUMN = "1.3.6.1.2.1.2.2.1"
+RECORDING = (
+    f"{SYSTEM}.1.0|4|a device\n{SYSTEM}.2.0|6|1.3.6.1.4.1.99999\n{SYSTEM}.3.0|67|12345\n{SYSTEM}.9.0|64|192.0.2.7\n"
+    f"{SYSTEM}.10.0|5|\n{SYSTEM}.11.0|2|-5\n{SYSTEM}.12.0|70|18446744073709551615\n{SYSTEM}.13.0|4x|00ff\n"
+) + "".join(f"{COLUMN}.{column}.{row}|65|{column * 100 + row}\n" for column in range(1, 13) for row in range(1, 25))
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__module__.rpartition(".")[2])
+def adapter(request: pytest.FixtureRequest) -> Open:
+    return request.param
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    with Responder() as responder:
+        yield responder.add(RECORDING)
+
+
+def asked(
+    adapter: Open, device: Device, ask: Callable[[Requester], Awaitable[T]], *, limits: Limits | None = None, retries=1
+) -> T:
+    async def run() -> T:
+        session = Requester(adapter(device.address, device.port, "public", 0.15), retries=retries, limits=limits)
+        try:
+            return await ask(session)
+        finally:
+            session.close()
+
+    return asyncio.run(run())
+
+
+def test_every_type_arrives_as_a_plain_value_and_what_is_not_there_is_absent(adapter, device):
+    wanted = [f"{SYSTEM}.{arc}.0" for arc in (1, 2, 3, 4, 9, 10, 11, 12, 13)]
+    assert asked(adapter, device, lambda session: session.get_many(wanted)) == {
+        f"{SYSTEM}.1.0": b"a device",
+        f"{SYSTEM}.2.0": "1.3.6.1.4.1.99999",
+        f"{SYSTEM}.3.0": 12345,
+        f"{SYSTEM}.9.0": "192.0.2.7",
+        f"{SYSTEM}.11.0": -5,
+        f"{SYSTEM}.12.0": 18446744073709551615,
+        f"{SYSTEM}.13.0": b"\x00\xff",
+    }
+
+
+def test_a_table_of_12_columns_and_24_rows_takes_at_most_8_requests(adapter, device):
+    table = asked(adapter, device, lambda session: session.walk([f"{COLUMN}.{column}" for column in range(1, 13)]))
+    assert {column: len(rows) for column, rows in table.items()} == {f"{COLUMN}.{n}": 24 for n in range(1, 13)}
+    assert table[f"{COLUMN}.12"]["24"] == 1224
+    assert device.requests <= 8
+
+
+def test_no_answer_is_larger_than_an_ethernet_frame_takes(adapter, device):
+    device.most_bytes = 1472
+    every = [f"{COLUMN}.{column}.{row}" for column in range(1, 13) for row in range(1, 25)]
+    assert len(asked(adapter, device, lambda session: session.get_many(every))) == 288
+    assert device.requests <= 6
+
+
+def test_rows_come_in_the_order_of_the_device_and_end_with_the_column(adapter, device):
+    rows = asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3"))
+    assert list(rows) == [str(row) for row in range(1, 25)]
+    assert list(asked(adapter, device, lambda session: session.rows(f"{COLUMN}.12"))) == list(rows), "the last column"
+    assert asked(adapter, device, lambda session: session.rows("1.3.6.1.2.1.99")) == {}, "beyond the last object"
+
+
+def test_known_rows_are_walked_in_one_request(adapter, device):
+    asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3", expected=24))
+    assert device.requests == 1
+
+
+def test_a_request_that_got_lost_is_sent_again(adapter, device):
+    device.lose = 1
+    assert asked(adapter, device, lambda session: session.get_many([f"{SYSTEM}.3.0"])) == {f"{SYSTEM}.3.0": 12345}
+    assert device.requests == 2
+
+
+def test_a_lost_step_of_a_walk_is_repeated_and_no_row_is_missing(adapter, device):
+    async def losing(session: Requester) -> list[str]:
+        device.lose = 1
+        return list(await session.rows(f"{COLUMN}.3"))
+
+    assert len(asked(adapter, device, losing)) == 24
+
+
+def test_a_silent_device_is_unreachable_after_all_tries(adapter, device):
+    device.mood = Mood.SILENT
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.15 s"):
+        asked(adapter, device, lambda session: session.get_many([f"{SYSTEM}.3.0"]), retries=2)
+    assert device.requests == 3
+
+
+def test_a_wrong_community_is_silence(adapter, device):
+    device.community = b"another"
+    with pytest.raises(Unreachable):
+        asked(adapter, device, lambda session: session.get_many([f"{SYSTEM}.3.0"]))
+
+
+def test_a_port_where_nobody_listens_refuses(adapter, device):
+    async def nobody() -> None:
+        session = Requester(adapter("127.0.0.1", free_port(), "public", 0.5), retries=0)
+        try:
+            await session.get_many([f"{SYSTEM}.3.0"])
+        finally:
+            session.close()
+
+    with pytest.raises(Refused, match="nothing listens"):
+        asyncio.run(nobody())
+
+
+@pytest.mark.parametrize("mood", [Mood.GARBAGE, Mood.CUT])
+def test_octets_that_are_no_snmp_are_misread_and_the_next_answer_is_right(adapter, device, mood):
+    async def twice(session: Requester) -> dict[str, object]:
+        device.mood = mood
+        with pytest.raises((Misread, Unreachable)):
+            await session.get_many([f"{SYSTEM}.3.0"])
+        with pytest.raises((Misread, Unreachable)):
+            await session.rows(f"{COLUMN}.3")
+        device.mood = Mood.HONEST
+        return await session.get_many([f"{SYSTEM}.3.0"])
+
+    assert asked(adapter, device, twice) == {f"{SYSTEM}.3.0": 12345}
+
+
+def test_an_answer_under_another_number_is_no_answer(adapter, device):
+    device.mood = Mood.WRONG_NUMBER
+    with pytest.raises(Unreachable):
+        asked(adapter, device, lambda session: session.get_many([f"{SYSTEM}.3.0"]))
+
+
+def test_a_late_answer_is_never_taken_for_another(adapter, device):
+    async def late(session: Requester) -> dict[str, object]:
+        device.mood, device.delay = Mood.LATE, 0.2
+        with pytest.raises(Unreachable):
+            await session.get_many([f"{SYSTEM}.1.0"])
+        device.mood = Mood.HONEST
+        await asyncio.sleep(0.1)
+        return await session.get_many([f"{SYSTEM}.3.0"])
+
+    assert asked(adapter, device, late, retries=0) == {f"{SYSTEM}.3.0": 12345}
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that knows how often it woke."""
+
+    woke = 0
+
+    def _run_once(self) -> None:
+        self.woke += 1
+        super()._run_once()  # type: ignore[misc]
+
+
+def test_late_answers_that_nobody_waits_for_do_not_keep_the_loop_busy(adapter, device):
+    async def idle() -> int:
+        session = Requester(adapter(device.address, device.port, "public", 0.15), retries=0)
+        device.mood, device.delay = Mood.LATE, 0.2
+        with pytest.raises(Unreachable):
+            await session.get_many([f"{SYSTEM}.1.0"])
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, CountingLoop)
+        before = loop.woke
+        await asyncio.sleep(0.3)
+        session.close()
+        return loop.woke - before
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        assert runner.run(idle()) < 20
+
+
+def test_an_endless_walk_ends_with_an_error_that_says_so(adapter, device):
+    device.mood = Mood.ENDLESS
+    with pytest.raises(Runaway, match="has no end after 300 rows"):
+        asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3"), limits=Limits(max_rows=300))
+
+
+def test_a_walk_that_comes_back_to_where_it_was_ends_with_an_error_that_says_so(adapter, device):
+    device.mood = Mood.CIRCLING
+    with pytest.raises(Runaway, match="came back to row 1"):
+        asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3"))
+    assert device.requests <= 2
+
+
+def test_what_a_device_finds_too_big_is_halved_and_the_size_remembered(adapter, device):
+    device.most_binds = 7
+    wanted = [f"{COLUMN}.3.{row}" for row in range(1, 25)]
+
+    async def twice(session: Requester) -> tuple[int, int]:
+        assert len(await session.get_many(wanted)) == 24
+        first = device.requests
+        assert len(await session.get_many(wanted)) == 24
+        return first, device.requests - first
+
+    first, then = asked(adapter, device, twice)
+    assert then == 4, "six a request"
+    assert first > then
+
+
+def test_a_device_with_none_of_the_objects_is_asked_twice_not_for_each(adapter, device):
+    wanted = [f"{SYSTEM}.{arc}.0" for arc in range(50, 90)]
+    assert asked(adapter, device, lambda session: session.get_many(wanted)) == {}
+    assert device.requests == 2
+
+
+def test_the_round_trip_is_of_an_exchange(adapter, device):
+    async def measured(session: Requester) -> float:
+        assert session.rtt_seconds == math.inf
+        await session.get_many([f"{SYSTEM}.3.0"])
+        return session.rtt_seconds
+
+    assert 0 < asked(adapter, device, measured) < 0.15
+
+
+def test_no_more_requests_are_under_way_than_the_site_allows(adapter):
+    with Responder() as responder:
+        devices = [responder.add(RECORDING) for _ in range(6)]
+        for device in devices:
+            device.mood, device.delay = Mood.LATE, 0.05
+
+        async def run() -> float:
+            loop = asyncio.get_running_loop()
+            limits = Limits(in_flight=asyncio.Semaphore(2))
+            sessions = [Requester(adapter(d.address, d.port, "public", 2), retries=0, limits=limits) for d in devices]
+            begun = loop.time()
+            await asyncio.gather(*(session.get_many([f"{SYSTEM}.3.0"]) for session in sessions))
+            for session in sessions:
+                session.close()
+            return loop.time() - begun
+
+        assert asyncio.run(run()) >= 0.14, "six answers of 50 ms, two at a time"

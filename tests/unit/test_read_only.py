@@ -1,0 +1,41 @@
+"""The agent cannot write to a device: there is no SNMP SET in its code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import agent
+from agent.snmp import session
+
+ROOT = Path(agent.__file__).parent
+SETTERS = re.compile(r"(?i)set_?cmd|send_set|recv_set|set_?request|SetRequestPDU|(?<![a-z_])snmp_?set|\b0xA3\b")
+CLIENT = {"send_get_many", "recv_get_many", "send_get_bulk", "recv_get_bulk", "get_fd"}
+
+
+def test_no_file_of_the_agent_knows_a_set():
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in ROOT.rglob("*.py")
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if SETTERS.search(line)
+    ]
+    assert not found
+
+
+def test_the_adapter_uses_nothing_of_its_client_but_reading():
+    tree = ast.parse((ROOT / "snmp" / "gufo.py").read_text(encoding="utf-8"))
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (getattr(node.value, "attr", None) == "_client" or getattr(node.value, "id", None) == "client")
+    }
+    assert used == CLIENT
+
+
+def test_the_protocols_have_no_verb_that_writes():
+    for protocol in (session.Exchange, session.Session, session.Walk):
+        verbs = {name for name in vars(protocol) if not name.startswith("_")}
+        assert verbs <= {"get", "walk", "close", "narrow", "get_many", "rows", "step"}
