@@ -126,18 +126,19 @@ class SpoolFile:
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """One transaction: on any error everything is as before, in memory too."""
-        before = self._mark
         self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._roll_back, self._mark)
             yield
             self._write_mark()
             self._db.execute("COMMIT")
-        except BaseException:
-            self._mark = before
-            self._known.clear()
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
+            undo.pop_all()
+
+    def _roll_back(self, before: _Mark) -> None:
+        self._mark = before
+        self._known.clear()
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
 
     def append(self, record: Record, shape: Shape | None, consent: str, *, keep: bool = False) -> Record:
         """Numbers, seals and inserts one record; returns it with `seq` and `hash`.

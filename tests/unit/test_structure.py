@@ -83,7 +83,8 @@ def broad_excepts() -> Iterator[tuple[str, str]]:
         lines = texts()[name].splitlines()
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
-                yield f"{name}:{node.lineno}", lines[node.lineno - 1]
+                after = lines[node.lineno].strip()
+                yield f"{name}:{node.lineno}", lines[node.lineno - 1] + (f"  {after}" if after.startswith("#") else "")
 
 
 def _is_broad(caught: ast.expr | None) -> bool:
