@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,9 +17,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from collector import tables
 from forewarn.vocabulary import DeviceKind
-from rules.samples import Batch, Device
+from rules.samples import Batch, Device, Rows
 
 INVENTORY = "inventory"
+
+Name = tuple[str, str]
+"""(site, device): what the register knows a device by, whichever agent polls it."""
 
 _d = tables.device
 
@@ -29,80 +32,128 @@ class _Description(NamedTuple):
     profile: str
 
 
+class _Word(NamedTuple):
+    """One record that may say something new about a device, at its place in the journal."""
+
+    position: int
+    rank: int
+    device: Device
+    arrived: int
+    description: _Description | None = None
+    inventory: dict[str, str] | None = None
+
+
 @dataclass
-class Changes:
-    """What the register does not know yet: by device, (what it is, when it arrived)."""
+class Change:
+    """What the register does not know yet of one device; None: nothing new. Times are arrivals."""
 
-    described: dict[Device, tuple[_Description, int]] = field(default_factory=dict)
-    inventories: dict[Device, tuple[dict[str, str], int]] = field(default_factory=dict)
+    agent: str
+    first: int
+    last: int
+    description: _Description | None = None
+    inventory: dict[str, str] | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self.described or self.inventories)
+
+Changes = dict[Name, Change]
 
 
 class Devices:
-    """What is known of every device; one thread uses it. About 300 bytes of memory for each."""
+    """What is known of every device; one thread uses it. About 500 bytes of memory for each."""
 
     def __init__(self) -> None:
-        self._known: dict[_Description, set[Device]] = {}
-        self._inventories: dict[Device, bytes] = {}
+        self._polled: dict[_Description, set[Device]] = {}
+        """The devices polled last under a description: what is in here needs no second look."""
+        self._described: dict[Name, tuple[str, _Description]] = {}
+        self._inventories: dict[Name, bytes] = {}
 
     def load(self, connection: Connection) -> None:
         """Reads the register."""
-        query = select(_d.c.site, _d.c.agent, _d.c.device, _d.c.kind, _d.c.profile, _d.c.inventory)
-        for site, agent, name, kind, profile, inventory in connection.execute(query):
-            device = Device(site, agent, name)
-            self._known.setdefault(_Description(kind, profile), set()).add(device)
-            self._inventories[device] = _digest(inventory)
+        query = select(_d.c.site, _d.c.device, _d.c.agent, _d.c.kind, _d.c.profile, _d.c.inventory)
+        for site, device, agent, kind, profile, inventory in connection.execute(query):
+            self._describe((site, device), agent, _Description(kind, profile))
+            self._inventories[site, device] = _digest(inventory)
 
     def changes(self, batches: Iterable[Batch]) -> Changes:
-        """What is new in some batches; the last word counts."""
-        found = Changes()
+        """What is new in some batches; how they were cut does not matter."""
+        found: Changes = {}
         for batch in batches:
-            for rows in batch.rows:
-                description = _Description(rows.shape.kind, rows.shape.profile)
-                for device in set(rows.devices) - self._known.get(description, set()):
-                    if device.device:
-                        arrived = int(rows.arrived[rows.devices.index(device)])
-                        found.described[device] = (description, arrived)
-            for happened in batch.happened:
-                if happened.kind == INVENTORY and happened.device.device:
-                    found.inventories[happened.device] = (happened.text, happened.arrived)
-        known = self._inventories
-        found.inventories = {
-            device: new for device, new in found.inventories.items() if known.get(device) != _digest(new[0])
-        }
+            for word in self._words(batch):
+                self._hear(word, found)
         return found
+
+    def _words(self, batch: Batch) -> list[_Word]:
+        unsure = {
+            (device.site, device.device)
+            for rows in batch.rows
+            for device in set(rows.devices) - self._polled.get(_description(rows), set())
+            if device.device
+        }
+        words = [
+            _Word(happened.position, 0, happened.device, happened.arrived, inventory=happened.text)
+            for happened in batch.happened
+            if happened.kind == INVENTORY and happened.device.device
+        ]
+        for rows in batch.rows if unsure else []:
+            description = _description(rows)
+            for at, device in enumerate(rows.devices):
+                if (device.site, device.device) in unsure:
+                    place = int(rows.position[at]), int(rows.rank[at])
+                    words.append(_Word(*place, device, int(rows.arrived[at]), description))
+        return sorted(words, key=lambda word: word[:2])
+
+    def _hear(self, word: _Word, found: Changes) -> None:
+        name, agent = (word.device.site, word.device.device), word.device.agent
+        change = found.get(name) or Change(agent, word.arrived, word.arrived)
+        if word.inventory is not None:
+            known = self._inventories.get(name) if change.inventory is None else _digest(change.inventory)
+            if known == _digest(word.inventory):
+                return
+            change.inventory = word.inventory
+        else:
+            known_as = self._described.get(name) if change.description is None else (change.agent, change.description)
+            if known_as == (agent, word.description):
+                return
+            change.description = word.description
+        change.agent, change.last = agent, word.arrived
+        found[name] = change
 
     def write(self, connection: Connection, changes: Changes) -> None:
         """Writes what changed, in the caller's transaction."""
-        described = [
-            _row(device, arrived, kind=what.kind, profile=what.profile)
-            for device, (what, arrived) in changes.described.items()
-        ]
-        inventories = [_row(device, arrived, inventory=text) for device, (text, arrived) in changes.inventories.items()]
-        _merge(connection, described, ("agent", "kind", "profile", "last_seen"))
-        _merge(connection, inventories, ("agent", "inventory", "last_seen"))
+        by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for name, change in changes.items():
+            said: dict[str, Any] = {} if change.description is None else change.description._asdict()
+            said |= {} if change.inventory is None else {"inventory": change.inventory}
+            row = {**_UNKNOWN, "site": name[0], "device": name[1], "agent": change.agent, **said}
+            columns = ("agent", "last_seen", *said)
+            by_columns.setdefault(columns, []).append({**row, "first_seen": change.first, "last_seen": change.last})
+        for columns, rows in by_columns.items():
+            _merge(connection, rows, columns)
 
     def settle(self, changes: Changes) -> None:
         """Remembers what was committed."""
-        for device, (description, _) in changes.described.items():
-            for others in self._known.values():
-                others.discard(device)
-            self._known.setdefault(description, set()).add(device)
-        for device, (text, _) in changes.inventories.items():
-            self._inventories[device] = _digest(text)
+        for name, change in changes.items():
+            if change.description is not None:
+                self._describe(name, change.agent, change.description)
+            if change.inventory is not None:
+                self._inventories[name] = _digest(change.inventory)
+
+    def _describe(self, name: Name, agent: str, description: _Description) -> None:
+        before = self._described.get(name)
+        if before is not None:
+            self._polled[before[1]].discard(Device(name[0], before[0], name[1]))
+        self._described[name] = (agent, description)
+        self._polled.setdefault(description, set()).add(Device(name[0], agent, name[1]))
 
 
-def _row(device: Device, arrived: int, **known: Any) -> dict[str, Any]:
-    plain = {"kind": DeviceKind.OTHER.value, "profile": "", "inventory": {}}
-    return {**plain, **device._asdict(), **known, "first_seen": arrived, "last_seen": arrived}
+_UNKNOWN: dict[str, Any] = {"kind": DeviceKind.OTHER.value, "profile": "", "inventory": {}}
+
+
+def _description(rows: Rows) -> _Description:
+    return _Description(rows.shape.kind.value, rows.shape.profile)
 
 
 def _merge(connection: Connection, rows: list[dict[str, Any]], changed: tuple[str, ...]) -> None:
     """Adds devices, or changes only some columns of those that are there."""
-    if not rows:
-        return
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(_d)
     new = {name: statement.excluded[name] for name in changed}

@@ -62,8 +62,9 @@ class _Found:
     last: int
     findings: list[Finding]
     devices: Changes
-    lagging: set[str] = field(default_factory=set)
-    caught_up: set[str] = field(default_factory=set)
+    lagging: dict[str, int] = field(default_factory=dict)
+    """Agents with findings inside a backlog, and the position of the last."""
+    caught_up: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Evaluation:
@@ -135,8 +136,8 @@ class Evaluation:
         findings = self._evaluated(batches)
         self._at = fresh[-1].position
         self._found = _Found(self._at, findings, self._devices.changes(batches))
-        self._found.lagging = {one.agent for one in findings if one.arrived - one.t > LAGGING}
-        self._found.caught_up = _caught_up(fresh) & (self._held | self._found.lagging)
+        self._found.lagging = {one.agent: one.position for one in findings if one.arrived - one.t > LAGGING}
+        self._found.caught_up = _caught_up(fresh, self._held.union(self._found.lagging))
         self._commit()
         self._save_when_due()
 
@@ -160,7 +161,9 @@ class Evaluation:
             verdicts = self._book.apply(found.findings, found.last, connection, caught_up=found.caught_up)
             self._devices.write(connection, found.devices)
         self._devices.settle(found.devices)
-        self._held = (self._held | found.lagging) - found.caught_up
+        through = {agent: position for position, agent in found.caught_up}
+        held = self._held.union(found.lagging)
+        self._held = {agent for agent in held if found.lagging.get(agent, 0) > through.get(agent, -1)}
         self.verdicts.update(verdicts)
         self._found = None
 
@@ -210,7 +213,12 @@ class Evaluation:
             self._saved = (self._at, self._saved[1])
 
 
-def _caught_up(entries: Sequence[Entry]) -> set[str]:
-    """Agents whose last block here was the newest that their spool held."""
-    last = {entry.agent: entry for entry in entries if entry.received is not None}
-    return {agent for agent, entry in last.items() if entry.received and entry.received.block.head <= entry.last}
+def _caught_up(entries: Sequence[Entry], agents: set[str]) -> list[tuple[int, str]]:
+    """Where some agents delivered the newest record that their spool held: (position, agent) in order."""
+    if not agents:
+        return []
+    return [
+        (entry.position, entry.agent)
+        for entry in entries
+        if entry.received is not None and entry.agent in agents and entry.received.block.head <= entry.last
+    ]

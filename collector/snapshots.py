@@ -110,7 +110,7 @@ class Snapshots:
 
     def _tidy(self) -> None:
         manifests = self._manifests()
-        for file in manifests[:-_KEPT]:
+        for file in [*manifests[:-_KEPT], *self._folder.glob("*.json.new")]:
             file.unlink()
         needed: set[str] = set()
         for file in manifests[-_KEPT:]:

@@ -11,6 +11,7 @@ Errors: see `collector.tickets.ticket`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
@@ -74,7 +75,7 @@ class Book:
         position: int,
         connection: Connection,
         *,
-        caught_up: Collection[str] = (),
+        caught_up: Sequence[tuple[int, str]] = (),
     ) -> list[Verdict]:
         """Takes what was found up to a journal position, inside the caller's transaction.
 
@@ -82,16 +83,29 @@ class Book:
             findings: in the order they were found; those at or below the cursor change nothing.
             position: where the cursor stands afterwards.
             connection: to the service database, in a transaction that the caller commits.
-            caught_up: agents that have no older records to deliver; what was held for them goes out.
+            caught_up: (position, agent) in order: with that journal entry the agent had delivered all it held, and
+                what waited for the end of its backlog goes out.
 
         Returns:
             What each finding above the cursor led to.
         """
         before = _advance(connection, position)
-        verdicts = [self._take(connection, finding) for finding in findings if finding.position > before]
-        if self._teller is not None:
-            self._teller.release(connection, caught_up)
+        verdicts: list[Verdict] = []
+        through = deque(caught_up)
+        for finding in findings:
+            if finding.position > before:
+                self._release(connection, through, finding.position)
+                verdicts.append(self._take(connection, finding))
+        self._release(connection, through, position + 1)
         return verdicts
+
+    def _release(self, connection: Connection, through: deque[tuple[int, str]], below: int) -> None:
+        """Takes off `through` what lies below a position: how the journal was cut decides nothing."""
+        agents = set()
+        while through and through[0][0] < below:
+            agents.add(through.popleft()[1])
+        if agents and self._teller is not None:
+            self._teller.release(connection, agents)
 
     def _take(self, connection: Connection, finding: Finding) -> Verdict:
         for last in range(_TRIES, 0, -1):

@@ -40,7 +40,8 @@ class Desk:
 
     def take(self, *findings, caught_up=()):
         with self.service.begin() as connection:
-            self.book.apply(findings, findings[-1].position, connection, caught_up=caught_up)
+            last = findings[-1].position
+            self.book.apply(findings, last, connection, caught_up=[(last, agent) for agent in caught_up])
 
     def send(self) -> list[str]:
         """Sends what is due; gives the events told on the first channel since the last time."""
