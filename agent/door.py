@@ -38,7 +38,7 @@ class Door:
             self.refused += 1
             return
         try:
-            await self._spool.put(_record(item), item.shape, consent.id)
+            await self._spool.put(as_record(item), item.shape, consent.id)
         except TooLarge as wrong:
             self.too_large += 1
             log.error("record dropped", why=str(wrong), device=item.device)  # noqa: TRY400 - the sentence says all
@@ -53,7 +53,8 @@ def _source(item: Reading | Happening) -> Source:
     return Source.AGENT if item.address is None else Source.SNMP
 
 
-def _record(item: Reading | Happening) -> Record:
+def as_record(item: Reading | Happening) -> Record:
+    """The record an item becomes; number, shape and hash are the spool's to fill in."""
     if isinstance(item, Reading):
         return Record(seq=0, t=item.t, device=item.device, ok=item.ok, why=item.why, values=item.values)
     return Record(seq=0, t=item.t, device=item.device, kind=item.kind, text=item.text)

@@ -60,6 +60,12 @@ class Guard:
         return self._consent if self.may_leave() is None else None
 
     @property
+    def detail(self) -> str:
+        """Why nothing is allowed, in a sentence; empty when something is."""
+        refusal = self.may_leave()
+        return self._detail or str(refusal or "")
+
+    @property
     def withdrawn(self) -> frozenset[str]:
         """Ids of the consents withdrawn on this site."""
         self._look()

@@ -11,7 +11,7 @@ Errors:
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -165,7 +165,16 @@ def _sane(consent: Consent) -> None:
         raise ValueError(f"version {consent.v}, this program reads 1")
     if consent.ends <= consent.begins:
         raise ValueError(f"ends {consent.valid_until}, before it begins")
-    for network in consent.networks:
+    check_networks(consent.networks)
+
+
+def check_networks(networks: Iterable[str]) -> None:
+    """Refuses what is no network.
+
+    Raises:
+        ValueError: says which, and how one is written.
+    """
+    for network in networks:
         ipaddress.ip_network(network)
 
 

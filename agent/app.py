@@ -1,0 +1,209 @@
+"""The agent, put together: sources → guard → spool → uplink. `main` is `forewarn agent run`, without Typer.
+
+Exit codes: 0 ended as asked; 1 the spool cannot be used; 2 a setting is wrong (one line for each on standard error).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ulid import ULID
+
+from agent import settings as written
+from agent.contact import OpenSession
+from agent.door import Door
+from agent.guard import GLANCE, Guard
+from agent.itself import Itself
+from agent.poller import Poller, UnknownProfile
+from agent.presence import Presences
+from agent.profile import Profile, load_folder, shipped
+from agent.reading import Clock
+from agent.settings import Settings
+from agent.spool import Spool, SpoolError
+from agent.uplink import Identity, Tempo, Uplink
+from forewarn import signals, telemetry
+from forewarn.bus import Bus, Unusable
+from forewarn.bus.mqtt import MqttBus
+from forewarn.settings import SettingError
+from forewarn.telemetry import Log
+
+log = Log(__name__)
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> int:
+        """See Clock."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """See Clock."""
+        return time.monotonic()
+
+
+Part = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """A whole agent. Its parts are public: tests and the demo look at them."""
+
+    bus: Bus
+    guard: Guard
+    spool: Spool
+    uplink: Uplink
+    presences: Presences
+    itself: Itself
+    parts: list[Part]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set, then ends in order: nothing more is polled, what was put is on disk.
+
+        Raises:
+            SpoolError: the spool cannot be used.
+        """
+        ending = asyncio.create_task(stop.wait())
+        opening = asyncio.create_task(self.spool.open())
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await asyncio.wait([ending, opening], return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                standing = opening.result()
+                log.info("agent started", epoch=standing.epoch, held=standing.records)
+                tasks = [asyncio.create_task(part()) for part in (*self.parts, self._keep_consent)]
+                await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ending, opening, *tasks):
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _keep_consent(self) -> None:
+        """Drops what a withdrawn consent covered, and says in the log what the guard sees, even when nobody asks."""
+        dropped: set[str] = set()
+        while True:
+            self.guard.may_leave()
+            for consent in self.guard.withdrawn - dropped:
+                count = await self.spool.drop(consent, "consent withdrawn")
+                dropped.add(consent)
+                log.info("records of a withdrawn consent dropped", consent=consent, records=count)
+            await asyncio.sleep(GLANCE)
+
+    async def _close(self) -> None:
+        self.presences.farewell(self.bus, self.spool.standing.epoch)
+        await asyncio.to_thread(self.bus.close, 2.0)
+        await self.spool.close()
+        log.info("agent ended")
+
+
+def build(
+    settings: Settings,
+    *,
+    bus: Bus,
+    clock: Clock,
+    profiles: Mapping[str, Profile],
+    open_session: OpenSession,
+) -> Agent:
+    """Puts an agent together.
+
+    Raises:
+        UnknownProfile: a device names a profile there is none of.
+        OSError: the folder or the file of the secret cannot be used.
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    boot = str(ULID())
+    guard = Guard(
+        settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
+    )
+    keeping = settings.spool
+    spool = Spool(
+        settings.folder / "spool", clock=clock, limit=keeping.limit, linger=keeping.linger, ledger=keeping.ledger
+    )
+    door = Door(guard, spool, clock)
+    key = signals.derive(settings.revealed(), "ack")
+    who = Identity(settings.site, settings.agent, settings.shard, key, boot)
+    presences = Presences(settings.folder, settings.agent, boot)
+    uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=_tempo(settings))
+    poller = Poller(
+        settings.devices, profiles=profiles, open_session=open_session, sink=door, permit=guard.refuses, clock=clock
+    )
+    itself = Itself(
+        settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, polling=poller.state, clock=clock
+    )
+    parts: list[Part] = [uplink.run, partial(itself.run, interval=settings.report, sink=door)]
+    if settings.devices:
+        parts.append(poller.run)
+    if settings.host.enabled:
+        from agent.host import Host
+
+        host = Host(settings.host_name, clock=clock)
+        parts.append(partial(host.run, interval=settings.host.interval, sink=door, permit=guard.refuses))
+    return Agent(bus=bus, guard=guard, spool=spool, uplink=uplink, presences=presences, itself=itself, parts=parts)
+
+
+def _tempo(settings: Settings) -> Tempo:
+    given = settings.delivery
+    return Tempo(given.patience, given.patience_most, given.held, given.held_most, given.gather)
+
+
+def find_profiles(settings: Settings) -> Mapping[str, Profile]:
+    """The shipped profiles, with the person's own over them.
+
+    Raises:
+        SettingError: one of them is wrong.
+    """
+    return load_folder(settings.profiles) if settings.profiles else shipped()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs an agent until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="forewarn agent run", description="Poll devices and deliver what was read.")
+    parser.add_argument("--config", "-c", type=Path, default=Path("agent.yaml"), help="the agent's settings file")
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 2
+    try:
+        settings = written.load(given.config)
+        telemetry.start(settings.log)
+        from agent.snmp.opening import opener
+
+        agent = build(
+            settings,
+            bus=MqttBus(settings.as_user(), settings.agent),
+            clock=SystemClock(),
+            profiles=find_profiles(settings),
+            open_session=opener(),
+        )
+    except (SettingError, UnknownProfile, Unusable, OSError) as wrong:
+        print(wrong, file=sys.stderr)  # noqa: T201 - the answer to whoever started us
+        return 2
+    try:
+        asyncio.run(_until_told(agent))
+    except SpoolError as wrong:
+        print(wrong, file=sys.stderr)  # noqa: T201 - as above
+        return 1
+    return 0
+
+
+async def _until_told(agent: Agent) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: an interrupt ends asyncio.run itself.
+            loop.add_signal_handler(number, stop.set)
+    await agent.run(stop)

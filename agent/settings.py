@@ -1,0 +1,166 @@
+"""What a person may set in `agent.yaml`; the commented example is made from these structs.
+
+Every key can be given by the environment as well, `FOREWARN_SECTION__KEY` over `section: {key: }`. Paths that are not
+absolute count from the working folder.
+
+Errors:
+    forewarn.settings.SettingError   with file, line, column and what to write instead, for everything found
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.target import Target
+from forewarn import signals
+from forewarn.bus import Broker
+from forewarn.settings import Duration, Secret, Size, read_file
+from forewarn.telemetry import Level
+from forewarn.wire import SHARDS
+
+ENVIRONMENT = "FOREWARN_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class HostReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reading this machine itself; the consent must grant the scope `host`."""
+
+    enabled: Annotated[bool, Meta(description="Whether this machine is read as a device too.")] = True
+    name: Annotated[str, Meta(description="What people call it; left out, the agent's id and `.host`.")] = ""
+    interval: Annotated[Duration, Meta(description="Time between two readings.", gt=0)] = Duration(60)
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The spool: records kept on disk until the collector has them."""
+
+    limit: Annotated[
+        Size, Meta(description="Room for records; when it is used up the oldest go, and a record says so.", gt=0)
+    ] = Size.parse("2GiB")
+    linger: Annotated[
+        Duration, Meta(description="How long a record waits for others to share its write to disk.", ge=0, le=1)
+    ] = Duration(0.02)
+    ledger: Annotated[
+        Path | None,
+        Meta(description="A file that gets a line `epoch seq hash` for every record kept; for proofs of completeness."),
+    ] = None
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Times of delivery; the defaults suit nearly everybody."""
+
+    patience: Annotated[
+        Duration, Meta(description="Without progress for so long, records are sent again; doubles each time.", gt=0)
+    ] = Duration(30)
+    patience_most: Annotated[Duration, Meta(description="Where the doubling ends.", gt=0)] = Duration(600)
+    held: Annotated[
+        Duration, Meta(description="Wait while the collector refuses our records; doubles each time.", gt=0)
+    ] = Duration(5)
+    held_most: Annotated[Duration, Meta(description="Where that doubling ends.", gt=0)] = Duration(300)
+    gather: Annotated[
+        Duration, Meta(description="Records that come within so long leave in one message.", ge=0, le=60)
+    ] = Duration(0.5)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One agent."""
+
+    site: Annotated[str, Meta(description="The site this agent works for.", examples=["s-1"])]
+    agent: Annotated[str, Meta(description="Its id, as `forewarn collector add-agent` gave it.", examples=["a-1"])]
+    shard: Annotated[int, Meta(description="Its shard, from there too.", ge=0, lt=SHARDS, examples=[0])]
+    secret: Annotated[Secret | None, Meta(description="Its secret, from there too, or give `secret_file`.")] = None
+    secret_file: Annotated[Path | None, Meta(description="A file whose first line is the secret.")] = None
+    folder: Annotated[Path, Meta(description="Where it keeps the spool, the consent, and looks for the file STOP.")] = (
+        Path("agent")
+    )
+    broker: Annotated[Broker, Meta(description="The MQTT broker. User and password follow from agent and secret.")]
+    trusted_keys: Annotated[
+        list[str],
+        Meta(description="Public keys whose consent counts: those of the customer, 64 hexadecimal digits each."),
+    ] = []
+    consent: Annotated[Path | None, Meta(description="The signed consent; left out, consent.json in `folder`.")] = None
+    profiles: Annotated[
+        Path | None, Meta(description="A folder of profiles of your own; the same id replaces a shipped one.")
+    ] = None
+    devices: Annotated[list[Target], Meta(description="The devices to poll.")] = []
+    host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
+    spool: Annotated[Keeping, Meta(description="Records on disk.")] = Keeping()
+    delivery: Annotated[Delivery, Meta(description="Times of delivery.")] = Delivery()
+    report: Annotated[Duration, Meta(description="Time between two records about the agent itself.", gt=0)] = Duration(
+        60
+    )
+    log: Annotated[Level, Meta(description="Least level that is logged: debug, info, warning or error.")] = "info"
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot work together.
+
+        Raises:
+            ValueError: (key, what), as `forewarn.settings.read` reports it.
+        """
+        for key, name in (("site", self.site), ("agent", self.agent)):
+            if not _NAME.fullmatch(name):
+                raise ValueError(key, f"`{key}` is letters, digits, `.`, `_` and `-`, not `{name}`")
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("secret", "one of `secret` and `secret_file` is given")
+        if self.secret is not None and not self.secret.reveal():
+            raise ValueError("secret", "`secret` is empty")
+        for trusted in self.trusted_keys:
+            if not _KEY.fullmatch(trusted):
+                raise ValueError("trusted_keys", f"a public key is 64 hexadecimal digits, not `{trusted}`")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        seen = {self.agent: "the agent itself"}
+        if self.host.enabled:
+            seen[self.host_name] = "this host"
+        for device in self.devices:
+            if device.name in seen:
+                raise ValueError("devices", f"`{device.name}` names {seen[device.name]} already")
+            seen[device.name] = "another device"
+
+    @property
+    def host_name(self) -> str:
+        """The device that this machine is."""
+        return self.host.name or f"{self.agent}.host"
+
+    @property
+    def consent_file(self) -> Path:
+        """Where the signed consent is."""
+        return self.consent or self.folder / "consent.json"
+
+    def revealed(self) -> str:
+        """The secret itself.
+
+        Raises:
+            OSError: its file cannot be read.
+        """
+        if self.secret is not None:
+            return self.secret.reveal()
+        assert self.secret_file is not None
+        return self.secret_file.read_text(encoding="utf-8").partition("\n")[0].strip()
+
+    def as_user(self) -> Broker:
+        """The broker, with the user and password that follow from agent and secret unless others are given.
+
+        Raises:
+            OSError: the file of the secret cannot be read.
+        """
+        if self.broker.user:
+            return self.broker
+        password = Secret(signals.derive(self.revealed(), "mqtt"))
+        return msgspec.structs.replace(self.broker, user=self.agent, password=password)
+
+
+def load(path: Path, env: Mapping[str, str] | None = None) -> Settings:
+    """Reads `agent.yaml`, overridden by the environment.
+
+    Raises:
+        SettingError: with everything that is wrong.
+    """
+    return read_file(Settings, path, env=env, prefix=ENVIRONMENT)
