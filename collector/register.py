@@ -80,6 +80,14 @@ class Known:
     agents: dict[str, KnownAgent]
     consents: dict[str, KnownConsent]
 
+    @cached_property
+    def of_site(self) -> dict[str, list[KnownConsent]]:
+        """The consents by site."""
+        sites: dict[str, list[KnownConsent]] = {}
+        for known in self.consents.values():
+            sites.setdefault(known.consent.site, []).append(known)
+        return sites
+
 
 class Register:
     """Reads and changes the register. Safe to use from several threads.

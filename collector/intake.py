@@ -1,0 +1,229 @@
+"""The way in: from the broker's messages to committed journal entries, and back to the agents as acknowledgements.
+
+The network thread only enqueues. One ingest thread judges what waits, commits many blocks in one transaction, and then
+acknowledges what is committed, never before. A journal without room stops it: nothing is acknowledged, the broker is
+held back, one line in the log says so, and it goes on by itself when there is room. It also commits the ticks that
+attest that time passed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ulid import ULID
+
+from collector.acks import Acks
+from collector.database import StorageError
+from collector.inbox import Inbox, Waiting
+from collector.journal import Change, DatabaseJournal, Outrun
+from collector.register import Register
+from collector.sitting import Sitting, Standing
+from forewarn.bus import Bus, Done, State
+from forewarn.signals import block_filter
+from forewarn.telemetry import Log
+
+log = Log(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the ingest thread works: sizes in bytes and blocks, times in seconds."""
+
+    inbox_bytes: int = 64 * 1024 * 1024
+    blocks_at_once: int = 512
+    linger: float = 0.02
+    tick: float = 10.0
+    retry: float = 1.0
+
+
+class Intake:
+    """Takes blocks from the bus into the journal. Start it before the bus connects; stop it before the bus closes.
+
+    Args:
+        journal: where blocks are committed; this object is its only writer in the process.
+        register: who may speak.
+        bus: not yet connected.
+        now: Unix milliseconds.
+        monotonic: seconds.
+        shards: which of the fixed shards to take in, None for all.
+        pace: how it works.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
+
+    def __init__(
+        self,
+        journal: DatabaseJournal,
+        register: Register,
+        bus: Bus,
+        *,
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        shards: Sequence[int] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.standing = Standing(journal)
+        self.failed = 0
+        self.boot = str(ULID())
+        self._journal = journal
+        self._register = register
+        self._monotonic = monotonic
+        self._now = now
+        self._pace = pace or Pace()
+        self._inbox = Inbox(self._pace.inbox_bytes, now=now)
+        self._acks = Acks(bus, self.boot, key=self._key, monotonic=monotonic)
+        self._stopping = threading.Event()
+        self._greet = False
+        self._trouble = ""
+        self._next_tick = monotonic()
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self.standing.load()
+        bus.subscribe(block_filter(shards), self.receive)
+        bus.watch(self._turned)
+
+    def start(self) -> None:
+        """Begins to work, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Commits and acknowledges what has arrived, unless the journal cannot take it, and ends the thread."""
+        self._stopping.set()
+        self._inbox.wake()
+        self._thread.join(timeout)
+
+    def receive(self, topic: str, payload: bytes, done: Done) -> None:
+        """Takes a message on the network thread, which it does not keep."""
+        self._inbox.put(topic, payload, done)
+
+    def trouble(self) -> str:
+        """Why nothing can be taken in now, in a sentence; empty when all is well."""
+        return self._trouble
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that arrived and are not committed."""
+        return self._inbox.used
+
+    @property
+    def dropped(self) -> int:
+        """Messages dropped because a broker would not be held back; their agents send them again."""
+        return self._inbox.dropped
+
+    @property
+    def acks_published(self) -> int:
+        """Acknowledgements published since the start."""
+        return self._acks.published
+
+    def _turned(self, state: State) -> None:
+        if state.connected:
+            self._greet = True
+            self._inbox.wake()
+
+    def _key(self, agent: str) -> str | None:
+        known = self._register.known().agents.get(agent)
+        return known.ack_key if known else None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.turn(self._patience())
+        if not self._trouble:
+            self.turn(0)
+
+    def _patience(self) -> float:
+        due = self._acks.next_due()
+        soonest = self._next_tick if due is None else min(due, self._next_tick)
+        return max(0.0, soonest - self._monotonic())
+
+    def turn(self, timeout: float) -> int:
+        """One turn of the ingest thread: waits, judges, commits, acknowledges, ticks. Returns how many messages."""
+        messages = self._inbox.take(self._pace.blocks_at_once, timeout=timeout, linger=self._pace.linger)
+        touched = self._process(messages)
+        self._inbox.settle(messages)
+        try:
+            if self._greet:
+                self._greet = False
+                self._greet_all()
+            self._acks.publish(touched=touched)
+            if self._monotonic() >= self._next_tick:
+                self._next_tick = self._monotonic() + self._pace.tick
+                self._journal.tick(self._now())
+                self._well()
+        except StorageError as wrong:
+            self._in_trouble(wrong)
+        return len(messages)
+
+    def _greet_all(self) -> None:
+        """Tells every agent how far it is, in a new boot's name, so that it sends the rest again at once."""
+        newest: dict[str, tuple[int, str]] = {}
+        for (agent, epoch), mark in self.standing.marks.items():
+            newest[agent] = max(newest.get(agent, (0, "")), (mark.begun, epoch))
+        known = self._register.known().agents
+        for agent, (_, epoch) in newest.items():
+            if agent in known:
+                self._acks.again(agent, epoch, self.standing.marks[agent, epoch].upto)
+
+    def _process(self, messages: Sequence[Waiting]) -> set[str]:
+        """Commits what is to be committed of these messages; returns the agents that have something to hear."""
+        if not messages:
+            return set()
+        try:
+            return self._sit(messages)
+        except Exception:
+            # A mistake of ours must not stop the intake of all agents: the one message that shows it is dropped, not
+            # acknowledged, and counted.
+            if len(messages) > 1:
+                return {agent for message in messages for agent in self._process([message])}
+            self.failed += 1
+            log.exception("a block could not be dealt with", topic=messages[0].topic, bytes=len(messages[0].payload))
+            return set()
+
+    def _sit(self, messages: Sequence[Waiting]) -> set[str]:
+        while True:
+            try:
+                sitting = Sitting(self.standing, self._register.known())
+                for message in messages:
+                    sitting.take(message)
+                if self._commit(sitting.change):
+                    return self._tell(sitting)
+            except Outrun as outrun:
+                log.warning("watermarks are read again", why=str(outrun))
+                self.standing.load()
+            except StorageError as wrong:
+                self._in_trouble(wrong)
+            if self._stopping.wait(self._pace.retry if self._trouble else 0):
+                return set()
+
+    def _commit(self, change: Change) -> bool:
+        """Commits, trying again as long as the journal has no room; False when the intake is stopped meanwhile."""
+        while change:
+            try:
+                self._journal.commit(change)
+                break
+            except StorageError as wrong:
+                self._in_trouble(wrong)
+                if self._stopping.wait(self._pace.retry):
+                    return False
+        if change:
+            self._well()
+        self.standing.commit(change)
+        return True
+
+    def _tell(self, sitting: Sitting) -> set[str]:
+        for note in sitting.notes:
+            self._acks.note(note)
+            if not note.held:
+                self.standing.refusals.pop(note.agent, None)
+        return {note.agent for note in sitting.notes}
+
+    def _well(self) -> None:
+        if self._trouble:
+            log.info("blocks are taken in again")
+            self._trouble = ""
+
+    def _in_trouble(self, wrong: StorageError) -> None:
+        if not self._trouble:
+            log.error("nothing is taken in", why=str(wrong))
+        self._trouble = str(wrong)

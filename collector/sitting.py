@@ -1,0 +1,223 @@
+"""The judging of one batch of messages: what it would commit, and what its agents are to hear.
+
+Blocks of one batch build on each other, so that a backlog is committed by the hundred; nothing of it stands until the
+transaction is through.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from collector.inbox import Waiting
+from collector.journal import START, Aside, Change, Counters, DatabaseJournal, Mark, Spool, Taken, hash_of
+from collector.judgement import (
+    Accepted,
+    Case,
+    Duplicate,
+    Gap,
+    Held,
+    Outcome,
+    SetAside,
+    Shapes,
+    judge,
+    judge_malformed,
+    judge_sender,
+    outline,
+)
+from collector.register import Known, KnownAgent
+from forewarn.signals import agent_of
+from forewarn.telemetry import Log
+from forewarn.wire import Malformed, Reason, Received, unpack
+
+log = Log(__name__)
+
+STRANGERS = 1000
+"""How many agents that nobody registered are told so and counted by name."""
+
+
+@dataclass
+class Standing:
+    """What is committed, and what is known of all agents beside it. Used by the ingest thread alone."""
+
+    journal: DatabaseJournal
+    shapes: Shapes = field(default_factory=Shapes)
+    marks: dict[Spool, Mark] = field(default_factory=dict)
+    counters: dict[str, Counters] = field(default_factory=dict)
+    strangers: Counter[str] = field(default_factory=Counter)
+    strays: int = 0
+    """Messages on topics that no block comes on."""
+    refusals: dict[str, Reason] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Reads again what is committed.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        self.marks = self.journal.marks()
+        self.counters = self.journal.counters()
+
+    def commit(self, change: Change) -> None:
+        """Makes a change stand that was committed."""
+        self.marks.update(change.marks)
+        self.counters.update(change.counters)
+
+    def refuse(self, agent: str, reason: Reason, detail: str) -> None:
+        """Says in the log why an agent's blocks are refused, once until the reason changes."""
+        if self.refusals.get(agent) != reason:
+            if len(self.refusals) > STRANGERS:
+                self.refusals.clear()
+            self.refusals[agent] = reason
+            log.warning("block refused", agent=agent, reason=str(reason), why=detail)
+
+
+class Note(NamedTuple):
+    """What an agent is to hear: everything of `epoch` up to `upto` is committed."""
+
+    agent: str
+    epoch: str
+    upto: int
+    held: str = ""
+    rewind: bool = False
+
+
+class Sitting:
+    """The judging of one batch: what it would commit and say, on top of what is committed already."""
+
+    def __init__(self, standing: Standing, known: Known) -> None:
+        self._standing = standing
+        self._known = known
+        self.change = Change()
+        self.notes: list[Note] = []
+
+    def take(self, message: Waiting) -> None:
+        """Judges one message."""
+        try:
+            shard, name = agent_of(message.topic)
+        except Malformed:
+            self._standing.strays += 1
+            return
+        sender = judge_sender(shard, name, self._known)
+        if isinstance(sender, Held):
+            self._hold_sender(name, sender)
+            return
+        case = Case(sender, self._known, message.arrived, lambda epoch, seq: self._committed(sender.id, epoch, seq))
+        try:
+            received = unpack(message.payload)
+            self._standing.shapes.intern(received.block.shapes)
+        except Malformed as wrong:
+            self._take_malformed(wrong, case, message)
+            return
+        spool = (sender.id, received.block.epoch)
+        self._count(sender.id).heard = message.arrived
+        outcome = judge(received, case, self._mark(spool))
+        self._apply(outcome, spool, message, received, sender)
+
+    def _take_malformed(self, wrong: Malformed, case: Case, message: Waiting) -> None:
+        read = outline(message.payload)
+        spool = (case.agent.id, read.epoch if read else self._count(case.agent.id).epoch)
+        outcome = judge_malformed(wrong, read, case, self._mark(spool))
+        self._apply(outcome, spool, message, None, case.agent)
+
+    def _hold_sender(self, name: str, held: Held) -> None:
+        """A registered agent on the wrong shard is counted as held; a stranger only in memory, and bounded."""
+        self._standing.refuse(name, held.reason, held.detail)
+        if name in self._known.agents:
+            self._hold(held, (name, self._count(name).epoch))
+            return
+        strangers = self._standing.strangers
+        if name in strangers or len(strangers) < STRANGERS:
+            strangers[name] += 1
+            self.notes.append(Note(name, "", 0, held=held.reason))
+
+    def _mark(self, spool: Spool) -> Mark:
+        return self.change.marks.get(spool) or self._standing.marks.get(spool, START)
+
+    def _count(self, agent: str) -> Counters:
+        counters = self.change.counters.get(agent)
+        if counters is None:
+            counters = msgspec.structs.replace(self._standing.counters.get(agent) or Counters())
+            self.change.counters[agent] = counters
+        return counters
+
+    def _committed(self, agent: str, epoch: str, seq: int) -> bytes | None:
+        for taken in reversed(self.change.taken):
+            if (taken.agent, taken.epoch) == (agent, epoch) and taken.first <= seq <= taken.last:
+                return hash_of(taken.received, seq)
+        return self._standing.journal.chain_of(agent, epoch, seq)
+
+    def _apply(
+        self, outcome: Outcome, spool: Spool, message: Waiting, received: Received | None, agent: KnownAgent
+    ) -> None:
+        if isinstance(outcome, Held):
+            if received is not None and outcome.reason is not Reason.WRONG_TOPIC:
+                self._heard(spool, received)
+            self._standing.refuse(agent.id, outcome.reason, outcome.detail)
+            self._hold(outcome, spool)
+            return
+        if isinstance(outcome, SetAside):
+            self._set_aside(outcome, spool, message)
+            return
+        assert received is not None
+        counters = self._heard(spool, received)
+        counters.held_reason = ""
+        if isinstance(outcome, Accepted):
+            self._accept(outcome, spool, message, received, agent)
+        elif isinstance(outcome, Duplicate):
+            counters.duplicates += outcome.records
+        else:
+            counters.gaps += 1
+        self._note(spool, rewind=isinstance(outcome, Gap))
+
+    def _heard(self, spool: Spool, received: Received) -> Counters:
+        """Notes what the agent says of its spool, unless an older spool of it speaks."""
+        counters = self._count(spool[0])
+        current = self._mark((spool[0], counters.epoch))
+        mark = self._mark(spool)
+        if mark is START or mark.begun >= current.begun:
+            counters.epoch, counters.oldest, counters.head = spool[1], received.block.oldest, received.block.head
+        return counters
+
+    def _accept(self, outcome: Accepted, spool: Spool, message: Waiting, received: Received, agent: KnownAgent) -> None:
+        counters = self._count(agent.id)
+        counters.blocks += 1
+        counters.records += outcome.last - outcome.first + 1 - outcome.lost
+        counters.duplicates += outcome.trimmed
+        counters.lost += outcome.lost + outcome.missing
+        if outcome.missing:
+            detail = f"{outcome.missing} records before seq {outcome.first}: the agent has them no more"
+            self._keep(message, agent.id, Reason.MISSING, detail, payload=None)
+        of = (message.arrived, agent.shard, agent.site, agent.id, spool[1], outcome.first, outcome.last)
+        self.change.taken.append(Taken(*of, message.payload, received))
+        self._move(spool, outcome.last, outcome.chain, message.arrived)
+
+    def _move(self, spool: Spool, upto: int, chain: bytes, now: int) -> None:
+        mark = self._mark(spool)
+        self.change.before.setdefault(spool, mark.upto)
+        self.change.marks[spool] = Mark(upto, chain, mark.begun or now, now)
+
+    def _set_aside(self, outcome: SetAside, spool: Spool, message: Waiting) -> None:
+        self._standing.refuse(spool[0], outcome.reason, outcome.detail)
+        self._count(spool[0]).set_aside += 1
+        payload = message.payload if outcome.keep else None
+        self._keep(message, spool[0], outcome.reason, outcome.detail, payload=payload)
+        if outcome.last > self._mark(spool).upto:
+            self._move(spool, outcome.last, outcome.chain, message.arrived)
+            self._note(spool)
+
+    def _keep(self, message: Waiting, agent: str, reason: Reason, detail: str, *, payload: bytes | None) -> None:
+        size = len(message.payload)
+        self.change.asides.append(Aside(message.arrived, message.topic, agent, reason, detail[:1000], size, payload))
+
+    def _hold(self, held: Held, spool: Spool) -> None:
+        counters = self._count(spool[0])
+        counters.held += 1
+        counters.held_reason = f"{held.reason}: {held.detail}"[:1000]
+        self.notes.append(Note(*spool, self._mark(spool).upto, held=held.reason))
+
+    def _note(self, spool: Spool, *, rewind: bool = False) -> None:
+        self.notes.append(Note(*spool, self._mark(spool).upto, rewind=rewind))
