@@ -12,11 +12,13 @@ site: {site}
 agent: {agent}
 secret: {secret}
 shard: {shard}
-folder: /var/lib/forewarn-agent
+folder: agent
 broker:
   host: {host}
   port: {port}
-{tls}devices: []
+{tls}# The public keys of the customer, whose consent counts (`forewarn agent consent sign` prints one).
+trusted_keys: []
+devices: []
 """
 
 

@@ -1,12 +1,15 @@
-"""Opens what the settings name: the databases and the channels of notices."""
+"""Opens what the settings name: the databases, the channels of notices, the texts of rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import rules
 from collector.database import Databases, open_postgres, open_sqlite
 from collector.notify.notifier import Notifier
-from collector.settings import Notices, Settings
+from collector.settings import Notices, Rules, Settings
+from forewarn.settings import Mark, SettingError, Wrong
 
 
 def open_databases(settings: Settings) -> Databases:
@@ -39,3 +42,26 @@ def open_notifiers(settings: Notices, *, now: Callable[[], int]) -> list[Notifie
 
         channels.append(WebhookNotifier(settings.webhook, now=now))
     return channels
+
+
+def rule_texts(settings: Rules) -> list[tuple[str, str]]:
+    """The rules to evaluate, as (file, text), in a fixed order: the library, then each folder by file name.
+
+    Raises:
+        SettingError: a folder or file that cannot be read.
+    """
+    library = [Path(rules.__file__).parent / "library"] if settings.library else []
+    texts: list[tuple[str, str]] = []
+    wrongs: list[Wrong] = []
+    for folder in [*library, *settings.folders]:
+        if not folder.is_dir():
+            wrongs.append(Wrong(Mark(str(folder), 1, 1), "is no folder: `rules.folders` names folders with *.yaml"))
+        for file in sorted(folder.glob("*.yaml")):
+            try:
+                texts.append((str(file), file.read_text(encoding="utf-8")))
+            except (OSError, UnicodeDecodeError) as wrong:
+                why = wrong.strerror if isinstance(wrong, OSError) else "not UTF-8 text"
+                wrongs.append(Wrong(Mark(str(file), 1, 1), f"cannot be read: {why}"))
+    if wrongs:
+        raise SettingError(wrongs)
+    return texts

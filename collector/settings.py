@@ -46,7 +46,8 @@ def _one_of(key: str, given: Secret | None, file: Path | None) -> None:
         why = wrong.strerror if isinstance(wrong, OSError) else "not UTF-8 text"
         raise ValueError(f"{key}_file", f"`{key}_file`: {file} cannot be read: {why}") from wrong
     if empty:
-        raise ValueError(key if file is None else f"{key}_file", f"`{key}` is empty")
+        at = key if file is None else f"{key}_file"
+        raise ValueError(at, f"`{at}` is empty")
 
 
 def _web_address(key: str, text: str) -> None:

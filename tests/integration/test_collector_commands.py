@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agent.settings import Settings as AgentSettings
 from collector.opening import open_databases
 from collector.register import Register
 from collector.settings import Settings, load
@@ -48,6 +49,7 @@ def test_an_agent_gets_its_settings_once_and_the_collector_knows_its_secret(fold
         "a1",
         {"host": "broker.example", "port": 8883, "tls": {}},
     )
+    assert read(AgentSettings, yaml.safe_dump(made), "agent.yaml").revealed() == made["secret"]
     again = typed(folder, "add-agent", "s1", "--id", "a1", code=2)
     assert "there is an agent `a1` already" in again.stderr
     assert made["secret"] not in again.stdout + again.stderr + typed(folder, "status", code=1).stdout
