@@ -1,0 +1,108 @@
+"""The README's quick start, run as it is written, brings the first record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 60.0
+
+
+def blocks() -> list[str]:
+    """The shell blocks of the quick start, without the one that makes the environment."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", text, flags=re.MULTILINE)[1]
+    assert section.startswith("Quick start")
+    setup, *others = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert "make setup" in setup
+    return others
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A folder for PATH with `forewarn` of this tree and the system's mosquitto."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "forewarn").write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m forewarn "$@"\n')
+    (folder / "forewarn").chmod(0o755)
+    (folder / "mosquitto").symlink_to(servers.program("mosquitto", "mosquitto"))
+    return folder
+
+
+@contextlib.contextmanager
+def shell(script: str, folder: Path, env: dict[str, str]) -> Iterator[Path]:
+    """Runs a script to its end, what it left in the background going on; gives its output."""
+    log = folder / "log"
+    with log.open("wb") as out:
+        started = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=folder,
+            env=env,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        code = started.wait(LONGEST)
+        assert code == 0, log.read_text(encoding="utf-8")
+        yield log
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
+
+
+def asked(port: int, path: str, token: str) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/v1/{path}", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def test_the_quick_start_brings_the_first_record(commands: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "try"
+    folder.mkdir()
+    broker, api = servers.free_port(), servers.free_port()
+    as_root = "echo user root >> broker/mosquitto.conf\n" if os.geteuid() == 0 else ""
+    ours = f"sed -i 's/listener 1883/listener {broker}/' broker/mosquitto.conf\n{as_root}mosquitto -c"
+    script = "\n".join(blocks()[:-1]).replace("port: 1883", f"port: {broker}").replace("mosquitto -c", ours)
+    script = script.replace("\nbroker:\n", f"\napi:\n  port: {api}\nbroker:\n")
+    waits = f"mosquitto.conf &\nuntil (: < /dev/tcp/127.0.0.1/{broker}) 2> /dev/null; do sleep 0.1; done\n"
+    script = script.replace("mosquitto.conf &\n", waits)
+    env = {"PATH": f"{commands}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    with shell(script, folder, env) as log:
+        token = (folder / "token").read_text(encoding="utf-8").strip()
+        device: list[Any] = []
+        end = time.monotonic() + LONGEST
+        while not device and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                device = [found for found in asked(api, "devices", token)["items"] if found["device"] == "gate.host"]
+            time.sleep(0.2)
+        assert device, log.read_text(encoding="utf-8")
+        shown = subprocess.run(
+            ["forewarn", "collector", "status"],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert "gate" in shown.stdout, shown.stderr
+    assert shutil.which("forewarn", path=env["PATH"]) == str(commands / "forewarn")
