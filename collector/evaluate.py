@@ -16,7 +16,6 @@ Errors: whatever the databases or the engine raise passes through; nothing of th
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +32,11 @@ from collector.notify.outbox import held_agents
 from collector.snapshots import Snapshots
 from collector.tickets.book import LAGGING, PROJECTION, Book
 from collector.tickets.lifecycle import Verdict
+from forewarn.telemetry import Log
 from rules.finding import Finding
 from rules.samples import Batch
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _REPLAYED_AT_ONCE = 500
 
@@ -170,12 +170,11 @@ class Evaluation:
     def _rebuild(self) -> None:
         cursor = self.cursor()
         engine, at = self._restored(cursor)
-        for_log = {"snapshot": at, "cursor": cursor}
-        log.info("the state of the rules is made again", extra=for_log)
+        log.info("the state of the rules is made again", snapshot=at, cursor=cursor)
         while at < cursor:
             entries = [entry for entry in self._journal.read(at, _REPLAYED_AT_ONCE) if entry.position <= cursor]
             if not entries or entries[0].position > at + 1:
-                log.warning("the journal no longer has all that the rules had seen", extra={**for_log, "after": at})
+                log.warning("the journal no longer has all that the rules had seen", after=at, cursor=cursor)
             if not entries:
                 break
             for batch in to_batches(entries):
@@ -193,8 +192,7 @@ class Evaluation:
             try:
                 return self._make(snapshot.parts), snapshot.position
             except ValueError as wrong:
-                facts = {"position": snapshot.position, "why": str(wrong)}
-                log.warning("a snapshot is not for these rules", extra=facts)
+                log.warning("a snapshot is not for these rules", position=snapshot.position, why=str(wrong))
                 at_most = snapshot.position - 1
         return self._make(None), 0
 
@@ -208,7 +206,7 @@ class Evaluation:
         try:
             self._snapshots.save(self._at, engine.snapshot())
         except OSError as wrong:
-            log.warning("the state of the rules could not be kept; a restart replays more", extra={"why": str(wrong)})
+            log.warning("the state of the rules could not be kept; a restart replays more", why=str(wrong))
         else:
             self._saved = (self._at, self._saved[1])
 

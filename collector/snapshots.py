@@ -11,7 +11,6 @@ Errors:
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 
-log = logging.getLogger(__name__)
+from forewarn.telemetry import Log
+
+log = Log(__name__)
 
 _KEPT = 2
 _VERSION = 1
@@ -80,7 +81,7 @@ class Snapshots:
             try:
                 snapshot = self._read(file)
             except (_Spoilt, OSError) as wrong:
-                log.warning("a snapshot of the rules cannot be used", extra={"file": file.name, "why": str(wrong)})
+                log.warning("a snapshot of the rules cannot be used", file=file.name, why=str(wrong))
                 continue
             if snapshot.position <= at_most:
                 return snapshot

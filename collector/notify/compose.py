@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from collector.tickets.lifecycle import Kind
 from collector.tickets.ticket import Ticket
 from rules.finding import Evidence
+from rules.wording import worded
 
 WORDS: dict[str, dict[str, str]] = {
     "zh": {
@@ -70,15 +71,17 @@ def _body(ticket: Ticket, kind: Kind, occurred_at: int, language: str) -> str:
     if advice and kind is not Kind.RECOVERED:
         lines += ["", f"{word['advice']}: {advice}"]
     if ticket.reason is not None and ticket.reason.evidence and kind is not Kind.RECOVERED:
-        lines += ["", f"{word['evidence']} ({ticket.rule}):", *(f"  {_told(line)}" for line in ticket.reason.evidence)]
+        lines += [
+            "",
+            f"{word['evidence']} ({ticket.rule}):",
+            *(f"  {_told(line, language)}" for line in ticket.reason.evidence),
+        ]
     return "\n".join(lines)
 
 
-def _told(evidence: Evidence) -> str:
-    value = "?" if evidence.value is None else f"{evidence.value:g}"
-    unit = f" {evidence.unit}" if evidence.unit else ""
+def _told(evidence: Evidence, language: str) -> str:
     spare = f" ({evidence.spare})" if evidence.spare else ""
-    return f"{evidence.text} → {value}{unit}{spare}"
+    return f"{evidence.text} → {worded(evidence.value, evidence.unit, language)}{spare}"
 
 
 def _in(texts: Mapping[str, str], language: str) -> str:

@@ -11,7 +11,6 @@ it had spooled, at most `HELD_AT_MOST`; turns of one ticket that cancel each oth
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -28,8 +27,9 @@ from collector.notify.compose import bodies, titles
 from collector.notify.notifier import Notice, Notifier, NotifyError
 from collector.tickets.lifecycle import Kind
 from collector.tickets.ticket import Ticket
+from forewarn.telemetry import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 HELD_AT_MOST = 15 * 60 * 1000
 """Milliseconds after which a held notice goes out although its agent is still delivering."""
@@ -175,9 +175,9 @@ class Sender:
                 pause = 1.0
             except SQLAlchemyError as wrong:
                 pause = min(pause * 2, 60.0)
-                log.warning("the outbox cannot be worked on", extra={"channel": channel, "why": str(wrong)})
+                log.warning("the outbox cannot be worked on", channel=channel, why=str(wrong))
             except Exception:  # A fault in one notice's way out: it was pushed back, the others must go on.
-                log.exception("a notice broke its sender", extra={"channel": channel})
+                log.exception("a notice broke its sender", channel=channel)
 
     def send_due(self, channel: str, most: int = 100) -> int:
         """Sends what is due on a channel, oldest first, until something does not get through.
@@ -218,12 +218,12 @@ class Sender:
         return True
 
     def _failed(self, row: RowMapping, wrong: NotifyError) -> None:
-        now, facts = self._now(), {"notice": row["id"], "ticket": row["ticket"], "why": str(wrong)}
+        now, which = self._now(), {"notice": row["id"], "ticket": row["ticket"]}
         if wrong.permanent or now - row["created"] > GIVE_UP_AFTER:
-            log.error("a notice was given up", extra=facts)
+            log.error("a notice was given up", **which, why=str(wrong))
             self._settle(row["id"], row["attempts"] + 1, {"failed": now, "why": str(wrong)})
         else:
-            log.warning("a notice did not get through and is tried again", extra=facts)
+            log.warning("a notice did not get through and is tried again", **which, why=str(wrong))
             self._settle(row["id"], row["attempts"] + 1, {"why": str(wrong)})
 
     def _settle(self, id_: str, attempts: int, values: dict[str, Any]) -> bool:

@@ -10,7 +10,6 @@ Errors: `collector.notify.notifier.NotifyError`
 from __future__ import annotations
 
 import contextlib
-import logging
 import smtplib
 import ssl
 from datetime import UTC, datetime
@@ -20,8 +19,9 @@ from email.utils import format_datetime
 from collector.notify.compose import WORDS
 from collector.notify.notifier import Notice, NotifyError
 from collector.settings import Smtp
+from forewarn.telemetry import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _PERMANENT = 500
 
@@ -52,7 +52,7 @@ class SmtpNotifier:
         except (smtplib.SMTPException, OSError) as wrong:
             raise self._failed(str(wrong) or type(wrong).__name__) from wrong
         if refused:
-            log.warning("a mail was refused for some recipients", extra={"notice": notice.id, "refused": str(refused)})
+            log.warning("a mail was refused for some recipients", notice=notice.id, refused=str(refused))
 
     def _connected(self) -> smtplib.SMTP:
         chosen = self._settings

@@ -19,7 +19,9 @@ from collector.notify.outbox import Outbox
 from collector.snapshots import Snapshots
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import State, Verdict
+from rules.engine import Engine
 from rules.finding import Finding, Turn
+from rules.ruleset import ruleset
 from rules.samples import Batch
 from tests.findings import HOUR, START, finding
 from tests.journals import EVERY, SERVER, Journal, cut, inventory, poll
@@ -226,11 +228,51 @@ def test_a_snapshot_ahead_of_a_database_restored_from_a_copy_is_not_used(world, 
     assert older.outcome() == world.outcome()
 
 
-def expected(journal: Journal, tmp_path) -> list:
+RULES = """
+- id: volume.full
+  on: {table: volume, device: recorder}
+  when:
+    warning: used_percent > 90 for 2m
+    critical: avg(used_percent, 10m) > 93
+  recover: {when: used_percent < 85, for: 1m}
+  ticket:
+    title: {zh: "{device} {instance} {used_percent}", en: "{device} {instance} {used_percent}"}
+    advice: {zh: "清理", en: "Make room."}
+- id: agent.silent
+  on: {table: agent}
+  when: {warning: absent() >= 3m}
+  recover: {when: absent() < 30s}
+  ticket:
+    title: {zh: "{device} 没有消息", en: "{device} is silent"}
+    advice: {zh: "检查", en: "Look after it."}
+"""
+
+
+def real(parts: Mapping[str, bytes] | None = None) -> Engine:
+    """The engine that ships, with rules over values, time and silence."""
+    rules = ruleset([("rules.yaml", RULES)])
+    return Engine(rules) if parts is None else Engine.restore(rules, parts)
+
+
+def eventful(seed: int) -> Journal:
+    """Half an hour with a tick every 10 s; volumes fill and are cleaned, and one agent is silent for a while."""
+    chance, journal, level = random.Random(seed), Journal(), 80.0
+    for at in range(180):
+        t = START + at * 10_000
+        if at % 6 == 0:
+            level += chance.choice([4.0, 3.0, 2.0, -16.0])
+            journal.block(poll("nvr1", level, chance.choice([level - 2, None]), t=t))
+            if not 40 < at < 80:
+                journal.block(poll("nvr2", level + 1, 96.0, t=t), agent="agent-2")
+        journal.tick(t + 1)
+    return journal
+
+
+def expected(journal: Journal, tmp_path, make=Watcher) -> list:
     """The outcome of a run that nothing disturbs."""
     databases = open_sqlite(tmp_path / "undisturbed")
     databases.migrate()
-    world = World(databases, tmp_path / "undisturbed-state", journal)
+    world = World(databases, tmp_path / "undisturbed-state", journal, make=make)
     world.run()
     outcome = world.outcome()
     databases.close()
@@ -276,11 +318,21 @@ class Saboteur:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_crashes_anywhere_lead_to_the_tickets_of_a_run_without(databases, tmp_path, monkeypatch, seed):
-    journal = filled(seed)
-    wanted = expected(journal, tmp_path)
+    disturbed(filled(seed), Watcher, Watcher, databases, tmp_path, monkeypatch, seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crashes_anywhere_lead_to_the_same_tickets_with_the_real_engine(sqlite_databases, tmp_path, monkeypatch, seed):
+    wanted = disturbed(eventful(seed), Engine, real, sqlite_databases, tmp_path, monkeypatch, seed)
+    assert {fault[2] for fault in wanted[0]} == {"volume.full", "agent.silent"}
+
+
+def disturbed(journal, engine, make, databases, tmp_path, monkeypatch, seed) -> list:
+    """Runs a journal through with crashes, and compares with the run without."""
+    wanted = expected(journal, tmp_path, make)
     saboteur = Saboteur(seed)
     for owner, name in (
-        (Watcher, "apply"),
+        (engine, "apply"),
         (Book, "apply"),
         (devices_module.Devices, "write"),
         (devices_module.Devices, "settle"),
@@ -288,7 +340,7 @@ def test_crashes_anywhere_lead_to_the_tickets_of_a_run_without(databases, tmp_pa
         (Evaluation, "_rebuild"),
     ):
         saboteur.watch(monkeypatch, owner, name)
-    world = World(databases, tmp_path / "state", journal)
+    world = World(databases, tmp_path / "state", journal, make=make)
     while (cursor := world.rules.cursor()) < journal.head():
         stretch = journal.read(cursor, saboteur.chance.randrange(1, 12))
         world.time += 4
@@ -300,6 +352,7 @@ def test_crashes_anywhere_lead_to_the_tickets_of_a_run_without(databases, tmp_pa
     assert saboteur.crashes >= 8
     monkeypatch.undo()
     assert world.outcome() == wanted
+    return wanted
 
 
 def test_a_database_that_is_down_loses_nothing_and_the_engine_is_asked_once(world, tmp_path):

@@ -77,7 +77,7 @@ def test_each_turn_is_told_on_each_channel_with_what_a_person_needs(desk):
         "Device: nvr1 · /data",
         "Time: 2027-01-15 08:00:00 UTC",
         "Advice: Extend storage, or cut bit rate or retention.",
-        "  ttt(used_percent, 98) < 72h → 148680 s (fires unless used_percent < 61.2)",
+        "  ttt(used_percent, 98) < 72h → 41 h (fires unless used_percent < 61.2)",
     ):
         assert line in english.splitlines()
     assert len(desk.rows()) == 2
