@@ -34,7 +34,7 @@ _MIN_DEADLINE = 0.9
 class _Past:
     """The poll before, for rates."""
 
-    got: Mapping[str, Value]
+    counters: Mapping[str, int]
     uptime: float | None
     at: float
 
@@ -106,9 +106,9 @@ class Contact:
             uptime = _seconds(got.get(matching.UPTIME))
         if not got:
             raise Nothing("it answers, but has none of the objects asked for: is the community allowed to see them?")
-        before = past.got if past is not None and not fresh else None
+        before = past.counters if past is not None and not fresh else None
         values = drawn.values(got, before, at - past.at if past is not None else 0.0)
-        self._past = _Past(got, uptime, at)
+        self._past = _Past(drawn.counters(got), uptime, at)
         took = self._clock.monotonic() - at
         values[: len(DEVICE_FIELDS)] = [1.0, session.rtt_seconds, uptime, took]
         self._shape, self.why = drawn.shape, ""

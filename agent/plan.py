@@ -25,21 +25,21 @@ DEVICE_FIELDS = ("up", "rtt_seconds", "uptime_seconds", "poll_seconds")
 
 
 class Read(NamedTuple):
-    """One object into one slot."""
+    """A column's objects, each into its slot."""
 
-    slot: int
-    oid: str
     convert: Converter
+    slots: list[int]
+    oids: list[str]
 
 
 class Count(NamedTuple):
-    """One counter into one slot, as a rate; `ceiling` is the slot that bounds it, -1 for none."""
+    """A column of counters, each into its slot as a rate; `ceilings` are the slots that bound them, or empty."""
 
-    slot: int
-    oid: str
     bits: int
     scale: float
-    ceiling: int
+    slots: list[int]
+    oids: list[str]
+    ceilings: list[int]
 
 
 class Gathered(NamedTuple):
@@ -77,19 +77,20 @@ class Plan:
     """The slot of each position of the shape."""
     slots: int
 
-    def values(self, got: Known, before: Known | None, seconds: float) -> list[float | None]:
+    def values(self, got: Known, before: Mapping[str, int] | None, seconds: float) -> list[float | None]:
         """The values of the shape, but for those of `DEVICE_FIELDS`, which stay None.
 
         Args:
             got: what the device answered.
-            before: what it answered last time, None when rates cannot be had.
+            before: the `counters` of the poll before, None when rates cannot be had.
             seconds: between the two.
         """
         slots: list[float | None] = [None] * self.slots
-        for slot, oid, convert in self.reads:
-            raw = got.get(oid)
-            if raw is not None:
-                slots[slot] = convert(raw)
+        for convert, places, oids in self.reads:
+            for slot, oid in zip(places, oids, strict=True):
+                raw = got.get(oid)
+                if raw is not None:
+                    slots[slot] = convert(raw)
         for part in self.gathered:
             slots[part.slot] = _taken(part, got)
         for total in self.sums:
@@ -98,13 +99,19 @@ class Plan:
             self._rates(slots, got, before, seconds)
         return [slots[place] for place in self.places]
 
-    def _rates(self, slots: list[float | None], got: Known, before: Known, seconds: float) -> None:
-        for slot, oid, bits, scale, ceiling in self.counts:
-            now, then = got.get(oid), before.get(oid)
-            if isinstance(now, int) and isinstance(then, int):
-                bound = slots[ceiling] if ceiling >= 0 else None
-                found = rate(then, now, seconds, bits=bits, ceiling=bound / scale if bound else None)
-                slots[slot] = found * scale if found is not None else None
+    def counters(self, got: Known) -> dict[str, int]:
+        """What the next poll needs of this one's answers to give rates."""
+        kept = ((oid, got.get(oid)) for part in self.counts for oid in part.oids)
+        return {oid: value for oid, value in kept if isinstance(value, int)}
+
+    def _rates(self, slots: list[float | None], got: Known, before: Mapping[str, int], seconds: float) -> None:
+        for bits, scale, places, oids, ceilings in self.counts:
+            for at, oid in enumerate(oids):
+                now, then = got.get(oid), before.get(oid)
+                if isinstance(now, int) and then is not None:
+                    bound = slots[ceilings[at]] if ceilings else None
+                    found = rate(then, now, seconds, bits=bits, ceiling=bound / scale if bound else None)
+                    slots[places[at]] = found * scale if found is not None else None
 
 
 def _taken(part: Gathered, got: Known) -> float | None:
@@ -157,8 +164,9 @@ class _Drawing:
     profile: Profile
     rows: Mapping[str, Mapping[str, Value]]
     got: Known
-    reads: list[Read] = field(default_factory=list)
-    counts: list[Count] = field(default_factory=list)
+    reads: dict[int, Read] = field(default_factory=dict)
+    counts: dict[int, Count] = field(default_factory=dict)
+    """By the identity of the column, so that its rows share one."""
     gathered: list[Gathered] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     cells: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -176,14 +184,15 @@ class _Drawing:
         shape = Shape(self.profile.kind, str(self.profile.id), Source.SNMP, [table for table, _ in tables])
         watched = {column: tuple(cells) for column, cells in self.rows.items()}
         held = {f"{column}.{row}" for column, cells in watched.items() for row in cells}
-        asked = [part.oid for part in self.reads] + [part.oid for part in self.counts]
+        asked = [oid for read in self.reads.values() for oid in read.oids]
+        asked += [oid for count in self.counts.values() for oid in count.oids]
         return Plan(
             profile=self.profile,
             shape=shape,
             oids=[oid for oid in dict.fromkeys(asked) if oid not in held],
             watched=watched,
-            reads=self.reads,
-            counts=self.counts,
+            reads=list(self.reads.values()),
+            counts=list(self.counts.values()),
             gathered=self.gathered,
             sums=self.sums,
             places=[slot for _, places in tables for slot in places],
@@ -217,10 +226,18 @@ class _Drawing:
             oids = tuple(f"{link.oid}.{row}" for row in self.rows[str(link.oid)])
             self.gathered.append(Gathered(slot, oids, converter(link), link.take))
         elif link.type in ("counter32", "counter64"):
-            ceiling = slots[str(link.ceiling)] if link.ceiling is not None else -1
-            self.counts.append(Count(slot, f"{link.oid}{suffix}", int(link.type[-2:]), link.scale, ceiling))
+            count = self.counts.setdefault(id(link), Count(int(link.type[-2:]), link.scale, [], [], []))
+            count.slots.append(slot)
+            count.oids.append(f"{link.oid}{suffix}")
+            if link.ceiling is not None:
+                count.ceilings.append(slots[str(link.ceiling)])
         else:
-            self.reads.append(Read(slot, f"{link.oid}{suffix}", converter(link)))
+            self._read(id(link), converter(link), slot, f"{link.oid}{suffix}")
+
+    def _read(self, key: int, convert: Converter, slot: int, oid: str) -> None:
+        read = self.reads.setdefault(key, Read(convert, [], []))
+        read.slots.append(slot)
+        read.oids.append(oid)
 
     def _exists(self, link: Column, suffix: str) -> bool:
         if link.oid is None:
@@ -231,7 +248,7 @@ class _Drawing:
         """A slot for the device's own code beside a status."""
         slot = self._slot()
         if self._exists(column, suffix):
-            self.reads.append(Read(slot, f"{column.oid}{suffix}", code))
+            self._read(-id(column), code, slot, f"{column.oid}{suffix}")
         return slot
 
     def _tables(self) -> Iterator[tuple[TableShape, list[int]]]:
