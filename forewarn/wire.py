@@ -196,7 +196,14 @@ class Received(NamedTuple):
     bodies: list[bytes]
 
 
-_encode = msgspec.json.Encoder().encode
+def _plain(text: object) -> str:
+    """Names come from files as strings that remember their place (`settings.Marked`); they travel as plain ones."""
+    if isinstance(text, str):
+        return str(text)
+    raise NotImplementedError(f"{type(text).__name__} does not travel")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode_block = msgspec.json.Decoder(Block).decode
 _decode_raw = msgspec.json.Decoder(_RawBody).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
