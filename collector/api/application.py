@@ -23,16 +23,16 @@ from collector.api.problems import ProblemDetails, described, install
 VERSION = "1"
 
 
-def application(parts: Parts) -> FastAPI:
-    """Builds the application around its parts."""
-    app = routes()
+def application(parts: Parts, *, serves: bool = True) -> FastAPI:
+    """Builds the application around its parts; without `serves` there is only health and metrics."""
+    app = routes(serves=serves)
     app.state.parts = parts
     app.add_middleware(Door, actors=Actors(parts.look_up))
     app.add_middleware(Measured, registry=parts.registry)
     return app
 
 
-def routes() -> FastAPI:
+def routes(*, serves: bool = True) -> FastAPI:
     """The application without its parts: enough to describe it."""
     app = FastAPI(
         title="forewarn collector",
@@ -44,7 +44,7 @@ def routes() -> FastAPI:
         generate_unique_id_function=_named,
     )
     app.include_router(health.router)
-    for module in (fleet, series, tickets, ingest):
+    for module in (fleet, series, tickets, ingest) if serves else ():
         app.include_router(module.router, prefix=PREFIX, responses=described(401, 422, 503))
     install(app)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign] # FastAPI's own way to extend it.

@@ -1,0 +1,273 @@
+"""The collector's composition root: every part is made here, started in order, and let go in the opposite order.
+
+`build` takes every adapter, the clock and the settings as arguments; the demo and the tests call it with their own.
+`run` is what `forewarn collector run` does: the real adapters, until a signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from collector import metrics
+from collector.api.application import application
+from collector.api.parts import Check, Parts
+from collector.api.server import PortTaken, Server, bound
+from collector.checks import Needed, checks
+from collector.clock import Clock, SystemClock
+from collector.database import Databases, StorageError
+from collector.evaluate import Evaluation
+from collector.intake import Intake, Pace
+from collector.journal import DatabaseJournal
+from collector.notify.notifier import Notifier
+from collector.notify.outbox import Outbox, Sender
+from collector.opening import open_databases, open_notifiers, rule_texts
+from collector.projections import Projections, Runner
+from collector.register import Register
+from collector.series.opening import open_store
+from collector.series.projection import SeriesProjection
+from collector.series.store import SeriesStore, StoreError
+from collector.settings import Settings
+from collector.snapshots import Snapshots
+from collector.tickets.book import Book
+from forewarn import telemetry
+from forewarn.bus import Bus, BusError
+from forewarn.bus.mqtt import MqttBus
+from forewarn.settings import SettingError
+from forewarn.telemetry import Log
+from rules.engine import Engine
+from rules.ruleset import ruleset
+
+log = Log(__name__)
+
+_TEND_SECONDS = 60
+_WRONG = 2
+_UNAVAILABLE = 1
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What reaches the world outside; the collector closes all of it at its end."""
+
+    bus: Bus
+    databases: Databases
+    store: SeriesStore
+    notifiers: Sequence[Notifier]
+    listener: socket.socket
+    clock: Clock
+
+
+class Collector:
+    """A collector made of its parts: `start` begins in order, `close` lets go in the opposite order."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._begin: list[Callable[[], object]] = []
+        self._end = contextlib.ExitStack()
+
+    def add(self, *, begin: Callable[[], object] | None = None, end: Callable[[], object] | None = None) -> None:
+        """Adds a part: what begins it, and what lets go of it."""
+        if begin is not None:
+            self._begin.append(begin)
+        if end is not None:
+            self._end.callback(end)
+
+    def start(self) -> None:
+        """Begins everything, in the order it was added."""
+        for begin in self._begin:
+            begin()
+
+    def close(self) -> None:
+        """Lets go of everything, last added first, whatever one of them raises."""
+        self._end.close()
+
+
+def build(settings: Settings, adapters: Adapters) -> Collector:
+    """Makes a collector; nothing runs before its `start`.
+
+    Args:
+        settings: as read from collector.yaml.
+        adapters: opened; the databases are migrated here.
+
+    Raises:
+        StorageError: a database cannot be used now.
+        SettingError: a rule is wrong.
+    """
+    bus, databases, store, clock = adapters.bus, adapters.databases, adapters.store, adapters.clock
+    databases.migrate()
+    register = Register(databases, now=clock.now, monotonic=clock.monotonic)
+    sender = Sender(databases.service, adapters.notifiers, now=clock.now)
+    book = Book(databases.service, now=clock.now, teller=Outbox(sender.channels, now=clock.now))
+    needed = Needed(databases.journal, databases.service, store)
+    ingest = _Ingest(settings, adapters, register, book) if settings.role.takes_in else None
+    if ingest is not None:
+        needed = needed._replace(bus=bus, trouble=ingest.intake.trouble, progress=ingest.projections.progress)
+
+    def look() -> list[Check]:
+        return checks(needed)
+
+    gauges = metrics.Gauges(
+        waiting_bytes=(lambda: ingest.intake.waiting_bytes) if ingest is not None else (lambda: 0),
+        connected=lambda: bus.state.connected,
+        checks=look,
+    )
+    parts = Parts(
+        journal=databases.journal,
+        service=databases.service,
+        store=store,
+        tickets=book,
+        look_up=register.actor,
+        checks=look,
+        registry=metrics.registry(metrics.Figures(databases.journal, databases.service, gauges)),
+        now=clock.now,
+    )
+    collector = Collector(Server(application(parts, serves=settings.role.serves), adapters.listener))
+    collector.add(end=databases.close)
+    collector.add(end=store.close)
+    collector.add(end=bus.close)
+    if ingest is not None:
+        ingest.join(collector, bus)
+        collector.add(begin=sender.start, end=sender.close)
+        scheduler = _scheduler(ingest, store, clock, settings)
+        collector.add(begin=scheduler.start, end=scheduler.shutdown)
+    collector.add(begin=collector.server.start, end=collector.server.close)
+    return collector
+
+
+class _Ingest:
+    """The parts that take in and evaluate; the role `web` has none of them."""
+
+    def __init__(self, settings: Settings, adapters: Adapters, register: Register, book: Book) -> None:
+        clock, databases = adapters.clock, adapters.databases
+        rules = ruleset(rule_texts(settings.rules))
+
+        def engine(parts: Mapping[str, bytes] | None) -> Engine:
+            return Engine(rules) if parts is None else Engine.restore(rules, parts)
+
+        self.journal = DatabaseJournal(databases, ring_bytes=settings.journal.ring)
+        self.intake = Intake(
+            self.journal,
+            register,
+            adapters.bus,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            pace=Pace(inbox_bytes=settings.journal.queue),
+        )
+        self.evaluation = Evaluation(
+            engine,
+            service=databases.service,
+            journal=self.journal,
+            book=book,
+            snapshots=Snapshots(settings.folder / "rules"),
+            every=settings.rules.snapshot,
+            monotonic=clock.monotonic,
+        )
+        self.series = SeriesProjection(adapters.store)
+        self.projections = Projections([Runner(self.journal, self.series), Runner(self.journal, self.evaluation)])
+
+    def join(self, collector: Collector, bus: Bus) -> None:
+        """Adds the parts in the order they begin: what takes comes before what gives."""
+        collector.add(end=self.evaluation.close)
+        collector.add(begin=self.projections.start, end=self.projections.stop)
+        collector.add(begin=self.intake.start, end=self.intake.stop)
+        collector.add(begin=bus.connect)
+
+    def prune(self, before: int) -> None:
+        """Drops journal entries that arrived before an instant and that no projection needs any more."""
+        through = min(self.evaluation.needed_after(), self.series.cursor())
+        while self.journal.prune(through, before):
+            pass
+
+
+def _scheduler(ingest: _Ingest, store: SeriesStore, clock: Clock, settings: Settings) -> BackgroundScheduler:
+    def prune() -> None:
+        with _forgiven("journal not pruned"):
+            ingest.prune(clock.now() - int(settings.journal.keep * 1000))
+
+    def tend() -> None:
+        with _forgiven("series not tended"):
+            store.tend(clock.now())
+
+    once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    scheduler = BackgroundScheduler(timezone="UTC", job_defaults=once)
+    scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
+    scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
+    return scheduler
+
+
+@contextlib.contextmanager
+def _forgiven(event: str) -> Iterator[None]:
+    """A job that could not do its work now does it a minute later."""
+    try:
+        yield
+    except (StorageError, StoreError) as wrong:
+        log.warning(event, why=str(wrong))
+
+
+def run(settings: Settings) -> int:
+    """Runs a collector until SIGTERM or SIGINT; returns the exit code.
+
+    0 it ended in order; 1 a database or the series store cannot be used now; 2 a port is taken, or a setting or rule
+    is wrong: one line (or one for each mistake) on standard error. A broker that is not there is waited for.
+    """
+    telemetry.start(settings.log.level)
+    stop = threading.Event()
+
+    def ended(number: int, _: FrameType | None) -> None:
+        log.info("ending", signal=signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ended)
+    try:
+        with contextlib.ExitStack() as until:
+            collector = build(settings, opened(settings, until))
+            until.pop_all()
+    except (PortTaken, SettingError, BusError, OSError, ValueError) as wrong:
+        return _told(wrong, _WRONG)
+    except (StorageError, StoreError) as wrong:
+        return _told(wrong, _UNAVAILABLE)
+    try:
+        collector.start()
+        log.info("collector runs", role=str(settings.role), host=settings.api.host, port=collector.server.port)
+        stop.wait()
+    finally:
+        collector.close()
+    log.info("collector ended")
+    return 0
+
+
+def opened(settings: Settings, until: contextlib.ExitStack) -> Adapters:
+    """The real adapters the settings name; the port first, so that a second collector harms nothing.
+
+    Args:
+        settings: as read.
+        until: closes what was opened when a later one fails.
+
+    Raises:
+        PortTaken, OSError, BusError, ValueError: a setting cannot work here.
+        StorageError, StoreError: a database or the store cannot be used now.
+    """
+    clock = SystemClock()
+    listener = bound(settings.api.host, settings.api.port)
+    until.callback(listener.close)
+    databases = open_databases(settings)
+    until.callback(databases.close)
+    store = open_store(settings.series, settings.folder)
+    until.callback(store.close)
+    notifiers = open_notifiers(settings.notices, now=clock.now)
+    name = f"{settings.broker.user or 'forewarn'}-{settings.role}"
+    return Adapters(MqttBus(settings.broker, name), databases, store, notifiers, listener, clock)
+
+
+def _told(wrong: Exception, code: int) -> int:
+    sys.stderr.write(f"forewarn collector: {wrong}\n")
+    return code

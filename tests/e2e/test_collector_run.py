@@ -1,0 +1,98 @@
+"""`forewarn collector run`: from a published block to the API, with nothing faked in between."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import yaml
+
+from tests.e2e.collector_run import ScriptedAgent, collector, consented, facts, until
+
+
+def test_a_published_block_is_acknowledged_and_seen_in_the_api(tmp_path: Path) -> None:
+    with collector(tmp_path) as run:
+        until(lambda: run.missing() == [], "the collector is ready")
+        # Agent and consent are registered beside the running collector, which must notice.
+        consent = consented(run)
+        agent = ScriptedAgent(run, yaml.safe_load(run.typed("add-agent", "s1", "--id", "a1")), consent)
+        run.reload_broker()
+        agent.bus.connect()
+        t = int(time.time() * 1000)
+        payload = agent.block([(t - 2000, "ups1", [90.0, 3600.0]), (t - 1000, "ups1", [80.0, None])])
+        agent.send(payload)
+        assert agent.acknowledged(2).held == ""
+        agent.send(payload)
+        duplicates = until(lambda: run.get("/api/v1/ingest/a1")["duplicates"], "the repeated block is counted")
+        assert duplicates == 2
+        said = run.get("/api/v1/ingest/a1")
+        assert (said["oldest"], said["head"], said["watermark"], said["lag"], said["records"]) == (1, 2, 2, 0, 2)
+        path = "/api/v1/series/values?site=s1&device=ups1&table=ups&field=charge_percent"
+        until(lambda: run.get(path)["value"] == [90.0, 80.0], "both values are in the series")
+        until(lambda: run.get("/api/v1/devices")["items"], "the device is in the register")
+        device = run.get("/api/v1/sites/s1/devices/ups1")
+        assert (device["kind"], device["profile"], device["agent"]) == ("ups", "ups.rfc1628", "a1")
+        assert [value["value"] for value in device["values"]] == [80.0, 3600.0]
+        agent.bus.close()
+        assert run.end() == 0
+        assert "Traceback" not in run.log()
+
+
+def test_what_was_taken_in_is_there_after_a_restart(tmp_path: Path) -> None:
+    with collector(tmp_path) as run:
+        consent = consented(run)
+        agent = ScriptedAgent(run, yaml.safe_load(run.typed("add-agent", "s1", "--id", "a1")), consent)
+        run.reload_broker()
+        agent.bus.connect()
+        agent.send(agent.block([(int(time.time() * 1000), "ups1", [70.0, 1800.0])]))
+        agent.acknowledged(1)
+        assert run.process is not None
+        run.process.kill()
+        run.process.wait()
+        run.start()
+        path = "/api/v1/series/values?site=s1&device=ups1&table=ups&field=charge_percent"
+        until(lambda: run.get(path)["value"] == [70.0], "the value is in the series after kill -9")
+        boots = until(lambda: len({ack.boot for ack in agent.acks}) == 2, "the acknowledgement comes again")
+        assert boots
+        agent.bus.close()
+        assert run.end() == 0
+
+
+def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    with collector(tmp_path, broker_up=False) as run:
+        until(lambda: run.missing() == ["bus"], "only the bus is missing")
+        run.broker.start()
+        until(lambda: run.missing() == [], "nothing is missing any more")
+        assert run.end() == 0
+
+
+def test_a_port_that_is_taken_ends_it_with_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken, collector(tmp_path, broker_up=False) as run:
+        assert run.process is not None
+        run.process.kill()
+        run.process.wait()
+        (tmp_path / "log").unlink()
+        taken.bind(("127.0.0.1", run.port))
+        taken.listen()
+        run.start()
+        assert run.process.wait(30) == 2
+        where = f"127.0.0.1:{run.port}"
+        assert run.log() == (
+            f"forewarn collector: cannot listen on {where}: Address already in use; "
+            "choose another with `api.port` (FOREWARN_API__PORT)\n"
+        )
+
+
+def test_an_agent_that_nobody_registered_is_held_and_named(tmp_path: Path) -> None:
+    with collector(tmp_path) as run:
+        made = yaml.safe_load(run.typed("add-agent", "s1", "--id", "a1"))
+        agent = ScriptedAgent(run, made, "c-unknown")
+        run.reload_broker()
+        agent.bus.connect()
+        agent.send(agent.block([(int(time.time() * 1000), "ups1", [70.0, 1800.0])]))
+        held = until(lambda: [ack.held for ack in agent.acks if ack.held], "the agent is told why")
+        assert held[0] == "unknown_consent"
+        assert run.get("/api/v1/ingest/a1")["held_reason"].startswith("unknown_consent")
+        assert facts(run.log(), "block refused")[0]["agent"] == "a1"
+        agent.bus.close()
