@@ -12,7 +12,6 @@ Errors:
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from collector.series.days import DAY, FAR, Arrays, Day, Ordering
 from collector.series.store import Points, SeriesKey, Unavailable
 from collector.series.thinning import EMPTY, settled, thinned
 from collector.settings import Duckdb
+from forewarn.telemetry import Log
 from rules.samples import Batch, Rows
 
 BULK = 4 * 122_880
@@ -37,7 +37,7 @@ BULK = 4 * 122_880
 QUIET = 600.0
 """Seconds without a late row before a day that is over is ordered."""
 _TEND_SECONDS = 3.0
-_LOG = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(slots=True)
@@ -204,7 +204,7 @@ class DuckStore:
             self._days = self._days | changed
             self._stored, self._named = portion.position, named
         if self._trouble is not None:
-            _LOG.info("series_resumed position=%d", portion.position)
+            log.info("series store goes on", position=portion.position)
         self._trouble = None
 
     def _save(self, portion: _Portion, added: Added) -> dict[int, Day]:
@@ -221,7 +221,7 @@ class DuckStore:
     def _failed(self, wrong: duckdb.Error) -> None:
         """Leaves a usable connection behind, and the cursor as the file has it."""
         if self._trouble is None:
-            _LOG.error("series_unavailable why=%s", self._sentence(wrong))
+            log.error("series store stands still", why=self._sentence(wrong))
         self._trouble = self._sentence(wrong)
         self._ordering = None
         try:
@@ -347,7 +347,7 @@ class DuckStore:
                 self._days = self._days | {job.day: ordered}
             self._ordering = None
         except ValueError:
-            _LOG.exception("series_day_not_ordered day=%d", job.day)
+            log.exception("day not ordered", day=job.day)
             self._late[job.day] = time.monotonic()
             self._give_up()
 

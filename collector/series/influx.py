@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -64,6 +65,7 @@ class InfluxStore:
         self._stored: int | None = None
         self._taken = 0
         self._noted = 0.0
+        self._lock = threading.Lock()
 
     def cursor(self) -> int:
         """See SeriesStore.
@@ -71,10 +73,14 @@ class InfluxStore:
         Raises:
             Unavailable: the database cannot be asked.
         """
+        with self._lock:
+            self._note()
+            return self._resumed()
+
+    def _resumed(self) -> int:
         if self._stored is None:
             [series] = self._ask([_CURSOR])
             self._stored = self._taken = int(next((value for _, value in influxql.pairs(series)), 0))
-        self._note()
         return self._stored
 
     def _note(self) -> None:
@@ -89,17 +95,17 @@ class InfluxStore:
 
     def write(self, batch: Batch) -> None:
         """See SeriesStore. Unavailable: a part may be stored; writing it again changes nothing."""
-        if self._stored is None:
-            self.cursor()
-        if batch.last <= self._taken:
-            return
-        refusals = []
-        given = (line for rows in batch.rows for line in lines(rows))
-        while some := list(islice(given, LINES)):
-            refusals += list(self._put(some))
-        self._taken = batch.last
-        if abs(self._clock() - self._noted) >= 1:
-            self._note()
+        refusals: list[tuple[str, str]] = []
+        with self._lock:
+            self._resumed()
+            if batch.last <= self._taken:
+                return
+            given = (line for rows in batch.rows for line in lines(rows))
+            while some := list(islice(given, LINES)):
+                refusals += self._put(some)
+            self._taken = batch.last
+            if abs(self._clock() - self._noted) >= 1:
+                self._note()
         if refusals:
             raise Refused(refusals[0][0], [line for _, line in refusals], len(refusals))
 
@@ -245,7 +251,7 @@ class InfluxStore:
 
     def close(self) -> None:
         """See SeriesStore. A cursor that cannot be written now costs a repetition, nothing else."""
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(Unavailable), self._lock:
             self._note()
         self._client.close()
 

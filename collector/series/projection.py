@@ -6,14 +6,15 @@ Errors:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from collector.batching import to_batches
 from collector.entry import Entry
 from collector.series.store import Refused, SeriesStore
+from forewarn.telemetry import Log
+from rules.samples import Batch
 
-_LOG = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class SeriesProjection:
@@ -41,5 +42,8 @@ class SeriesProjection:
             try:
                 self._store.write(batch)
             except Refused as refused:
-                self.refused += refused.count
-                _LOG.error("series_refused positions=%d..%d why=%s", batch.first, batch.last, refused)
+                self._name(batch, refused)
+
+    def _name(self, batch: Batch, refused: Refused) -> None:
+        self.refused += refused.count
+        log.error("values refused", first=batch.first, last=batch.last, why=refused, rows=refused.rows)

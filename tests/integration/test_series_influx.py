@@ -12,7 +12,6 @@ import pytest
 
 from collector.series.influx import InfluxStore
 from collector.series.lines import lines
-from collector.series.projection import SeriesProjection
 from collector.series.store import Refused, SeriesKey, Unavailable
 from collector.settings import Influxdb
 from forewarn.settings import Duration, Secret
@@ -97,20 +96,6 @@ def test_a_field_of_another_type_is_named_and_everything_else_is_stored(influxdb
     assert read(store, RTT) == [(NOW, 1.01)]
     assert read(store, HEAT) == [(NOW, 41.0)]
     assert store.cursor() == 1
-
-
-def test_the_projection_goes_on_behind_what_is_refused(influxdb_port: int, caplog: pytest.LogCaptureFixture) -> None:
-    settings = influx_database(influxdb_port)
-    post(influxdb_port, f"/write?db={settings.bucket}&precision=ms", f"device,device=x,site=s1 up=1i {NOW}")
-    store = InfluxStore(settings)
-    projection = SeriesProjection(store)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collector.series.projection.to_batches", lambda entries: entries)
-        projection.apply([disks(1, NOW), disks(2, NOW + 1)])  # type: ignore[list-item]
-    assert projection.refused == 2
-    assert projection.cursor() == 2
-    assert "series_refused positions=1..1 why=1 refused: " in caplog.text
-    assert read(store, HEAT) == [(NOW, 41.0), (NOW + 1, 41.0)]
 
 
 def test_a_time_the_database_cannot_keep_is_named_and_the_rest_is_stored(influxdb_port: int) -> None:
