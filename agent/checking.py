@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from agent.app import SystemClock, find_profiles
 from agent.door import as_record
 from agent.guard import Guard
+from agent.itself import STATUS, Status
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
 from agent.settings import Settings
@@ -24,6 +26,17 @@ from forewarn.vocabulary import Source
 from forewarn.wire import GENESIS
 
 BROKER_WITHIN = 5.0
+
+
+STALE = 15.0
+"""A status older than so many seconds is of an agent that does not run."""
+
+
+class Seen(NamedTuple):
+    """A status file and its age in seconds."""
+
+    status: Status
+    age: float
 
 
 class Finding(NamedTuple):
@@ -78,6 +91,15 @@ def _folder(settings: Settings) -> Finding:
     return Finding(True, f"folder {settings.folder}")
 
 
+def last_status(folder: Path) -> Seen | None:
+    """The status file of an agent that runs or ran; None when there is none."""
+    try:
+        status = msgspec.json.decode((folder / STATUS).read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return Seen(status, (SystemClock().now() - status.at) / 1000)
+
+
 def _consent(settings: Settings, guard: Guard) -> Finding:
     refusal, consent = guard.may_leave(), guard.consent
     if refusal is not None or consent is None:
@@ -90,6 +112,10 @@ def _consent(settings: Settings, guard: Guard) -> Finding:
 
 def _broker(settings: Settings) -> Finding:
     where = f"broker {settings.broker.host}:{settings.broker.port}"
+    running = last_status(settings.folder)
+    if running is not None and running.age < STALE:
+        # A broker that knows clients by user name would push the running agent off when we connect as well.
+        return Finding(running.status.connected, f"{where}: the running agent says {running.status.why or 'connected'}")
     try:
         bus = MqttBus(settings.as_user(), f"{settings.agent}-check")
     except (Unusable, OSError) as wrong:

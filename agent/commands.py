@@ -18,19 +18,18 @@ import typer
 from agent import checking, consent_commands
 from agent.app import SystemClock, find_profiles
 from agent.guard import Guard
-from agent.itself import STATUS, Status
+from agent.itself import Status
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
 from agent.settings import ENVIRONMENT, Settings, load
 from agent.target import Target
+from forewarn import telemetry
 from forewarn.consent import ConsentError, instant
 from forewarn.sample import sample
 from forewarn.settings import SettingError
 from forewarn.vocabulary import Source, nearest
 
 WRONG = 2
-STALE = 15.0
-"""A status older than so many seconds is of an agent that does not run."""
 
 app = typer.Typer(
     name="forewarn agent",
@@ -46,6 +45,7 @@ _CONFIG = Path("agent.yaml")
 
 def main(words: Sequence[str]) -> int:
     """Runs one command; returns the exit code."""
+    telemetry.start("error")  # What a command finds it says itself.
     try:
         app(list(words), prog_name="forewarn agent")
     except SystemExit as ended:
@@ -68,6 +68,9 @@ def run(config: Config = _CONFIG) -> None:
 def sample_config() -> None:
     """Print an agent.yaml with every key and its meaning."""
     print(sample(Settings), end="")
+    print("\n## Every key of a device:\n# devices:\n#   -")
+    for line in sample(Target).splitlines():
+        print(f"#     {line}")
 
 
 @app.command()
@@ -124,18 +127,17 @@ def _target(settings: Settings, host: str) -> Target:
 @app.command()
 def status(config: Config = _CONFIG) -> None:
     """Show how the running agent stands."""
-    path = load(config).folder / STATUS
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Status)
-    except (OSError, msgspec.DecodeError) as wrong:
-        print(f"no status to show ({wrong}): does the agent run on this host?", file=sys.stderr)
-        raise typer.Exit(1) from wrong
-    age = (SystemClock().now() - found.at) / 1000
-    if age > STALE:
+    folder = load(config).folder
+    seen = checking.last_status(folder)
+    if seen is None:
+        print(f"no status in {folder}: does the agent run on this host?", file=sys.stderr)
+        raise typer.Exit(1)
+    found, age = seen
+    if age > checking.STALE:
         print(f"The agent does not run, or not here: its last word is {age:.0f} s old.")
     for line in _shown(found):
         print(line)
-    well = age <= STALE and found.connected and not (found.forbidden or found.held or found.stuck)
+    well = age <= checking.STALE and found.connected and not (found.forbidden or found.held or found.stuck)
     raise typer.Exit(0 if well else 1)
 
 

@@ -73,8 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     site: Annotated[str, Meta(description="The site this agent works for.", examples=["s-1"])]
     agent: Annotated[str, Meta(description="Its id, as `forewarn collector add-agent` gave it.", examples=["a-1"])]
-    shard: Annotated[int, Meta(description="Its shard, from there too.", ge=0, lt=SHARDS, examples=[0])]
-    secret: Annotated[Secret | None, Meta(description="Its secret, from there too, or give `secret_file`.")] = None
+    shard: Annotated[int, Meta(description="Its shard, from there too.", ge=0, le=SHARDS - 1, examples=[0])]
+    secret: Annotated[
+        Secret | None, Meta(description="Its secret, from there too, or give `secret_file`.", examples=["..."])
+    ] = None
     secret_file: Annotated[Path | None, Meta(description="A file whose first line is the secret.")] = None
     folder: Annotated[Path, Meta(description="Where it keeps the spool, the consent, and looks for the file STOP.")] = (
         Path("agent")
@@ -88,7 +90,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     profiles: Annotated[
         Path | None, Meta(description="A folder of profiles of your own; the same id replaces a shipped one.")
     ] = None
-    devices: Annotated[list[Target], Meta(description="The devices to poll.")] = []
+    devices: Annotated[
+        list[Target],
+        Meta(
+            description="The devices to poll; `forewarn agent sample-config` ends with every key of one.",
+            examples=[[{"name": "cam-gate-1", "address": "192.168.1.64"}]],
+        ),
+    ] = []
     host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
     spool: Annotated[Keeping, Meta(description="Records on disk.")] = Keeping()
     delivery: Annotated[Delivery, Meta(description="Times of delivery.")] = Delivery()

@@ -1,0 +1,244 @@
+"""`forewarn agent` as people use it: real processes, a real mosquitto, a device that answers on real UDP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.settings import load
+from forewarn import consent as consents
+from forewarn.bus import Broker
+from forewarn.bus.mqtt import MqttBus
+from forewarn.demo.responder import Responder
+from tests import servers
+from tests.agents import AGENT, SECRET, SHARD, SITE, ScriptedCollector, signed, until, write_consent
+
+RECORDING = Path("tests/fixtures/recordings/hikvision.camera.snmprec")
+
+
+def forewarn(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "forewarn", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=_env(), timeout=60, check=False)
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "dumb"}
+
+
+class Site:
+    """An agent's folder with settings, key and consent."""
+
+    def __init__(self, folder: Path, broker: int, device: int) -> None:
+        self.folder = folder
+        self.private, self.public = consents.new_key()
+        self.data = folder / "data"
+        self.data.mkdir(parents=True)
+        (folder / "agent.yaml").write_text(f"""\
+site: {SITE}
+agent: {AGENT}
+shard: {SHARD}
+secret: "{SECRET}"
+folder: data
+broker: {{host: 127.0.0.1, port: {broker}}}
+trusted_keys: [{self.public}]
+devices:
+  - {{name: cam-1, address: 127.0.0.1, port: {device}, interval: 500ms, timeout: 1s}}
+host: {{interval: 500ms}}
+spool: {{ledger: data/ledger}}
+delivery: {{patience: 1s, gather: 50ms}}
+report: 500ms
+""")
+        self.consent = signed(self.private)
+        write_consent(self.data / "consent.json", self.consent)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "forewarn", "agent", "run", "--config", "agent.yaml"],
+                cwd=self.folder,
+                env=_env(),
+                stdout=log,
+                stderr=log,
+            )
+
+    def said(self) -> list[dict[str, object]]:
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def site(tmp_path: Path, broker: servers.Mosquitto) -> Iterator[Site]:
+    with Responder() as responder:
+        device = responder.add(RECORDING.read_text())
+        one = Site(tmp_path / "site", broker.port, device.port)
+        yield one
+        if one.process is not None and one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[ScriptedCollector]:
+    collector = ScriptedCollector(MqttBus(Broker(host="127.0.0.1", port=port), "collector"))
+    collector.bus.connect()
+    until(lambda: collector.bus.state.connected)
+    try:
+        yield collector
+    finally:
+        collector.bus.close()
+
+
+def devices(collector: ScriptedCollector) -> set[str]:
+    with collector.lock:
+        return {record.device for _, record in collector.taken if not record.kind and record.ok}
+
+
+def test_an_agent_delivers_its_devices_its_host_and_itself_and_ends_in_order(
+    site: Site, broker: servers.Mosquitto
+) -> None:
+    with listening(broker.port) as collector:
+        site.start()
+        until(lambda: {"cam-1", f"{AGENT}.host", AGENT} <= devices(collector), (site.folder / "log").read_text)
+        assert site.stop() == 0
+        assert collector.wrong == []
+        kinds = {shape.kind for block in collector.blocks for shape in block.shapes.values()}
+        assert {"camera", "server", "agent"} <= kinds
+        ledger = [line.split() for line in (site.data / "ledger").read_text().splitlines()]
+        assert [int(seq) for _, seq, _ in ledger] == list(range(1, len(ledger) + 1))
+        taken = [[epoch, str(record.seq), record.hash] for epoch, record in collector.taken]
+        assert taken == ledger[: len(taken)]
+
+
+def test_a_killed_agent_goes_on_where_it_was(site: Site, broker: servers.Mosquitto) -> None:
+    with listening(broker.port) as collector:
+        site.start()
+        until(lambda: len(collector.taken) > 3)
+        assert site.process is not None
+        site.process.kill()
+        site.process.wait()
+        before = len(collector.taken)
+        site.start()
+        until(lambda: len(collector.taken) > before + 3)
+        assert site.stop() == 0
+        assert collector.wrong == []
+        assert len({block.epoch for block in collector.blocks}) == 1
+        assert len({block.boot for block in collector.blocks}) == 2
+
+
+def test_the_stop_file_silences_the_agent_and_the_log_says_why(site: Site, broker: servers.Mosquitto) -> None:
+    with listening(broker.port) as collector:
+        site.start()
+        until(lambda: len(collector.taken) > 3)
+        (site.data / "STOP").touch()
+        until(lambda: any("stopped on the site" in str(said.get("why")) for said in site.said()), timeout=5)
+        until(lambda: forewarn(site.folder, "agent", "status").returncode == 1)
+        assert "stopped on the site" in forewarn(site.folder, "agent", "status").stdout
+        poll = forewarn(site.folder, "agent", "poll", "cam-1")
+        assert poll.returncode == 1
+        assert "stopped on the site" in poll.stderr
+        kept = len((site.data / "ledger").read_text())
+        blocks = len(collector.blocks)
+        (site.data / "STOP").unlink()
+        until(lambda: len(collector.blocks) > blocks)
+        assert len((site.data / "ledger").read_text()) > kept
+        assert site.stop() == 0
+
+
+def test_a_broker_that_is_not_there_is_waited_for(site: Site, broker: servers.Mosquitto) -> None:
+    broker.stop()
+    site.start()
+    until((site.data / "status.json").exists)
+    until(lambda: "not reached" in forewarn(site.folder, "agent", "status").stdout)
+    broker.start()
+    with listening(broker.port) as collector:
+        until(lambda: "cam-1" in devices(collector))
+    assert site.stop() == 0
+
+
+def test_wrong_settings_are_one_line_each_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "agent.yaml").write_text("site: s\nagent: a\nshard: 77\nsecrett: x\nbroker: {host: h}\n")
+    ended = forewarn(tmp_path, "agent", "run")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "agent.yaml:3:8: `shard` is at most 63, not 77",
+        "agent.yaml:4:1: unknown key `secrett`; did you mean `secret`?",
+    ]
+    missing = forewarn(tmp_path, "agent", "run", "--config", "none.yaml")
+    assert missing.returncode == 2
+    assert missing.stderr == "none.yaml:1:1: cannot be read: No such file or directory\n"
+
+
+def test_check_says_what_is_well_and_what_to_put_right(site: Site) -> None:
+    well = forewarn(site.folder, "agent", "check")
+    assert well.returncode == 0, well.stdout + well.stderr
+    assert "[OK] device cam-1 at 127.0.0.1: hikvision.camera" in well.stdout
+    (site.data / "consent.json").unlink()
+    wrong = forewarn(site.folder, "agent", "check")
+    assert wrong.returncode == 1
+    assert "[FIX] consent: no consent: there is no data/consent.json" in wrong.stdout
+    assert "[FIX] device cam-1: not polled, no consent" in wrong.stdout
+
+
+def test_poll_prints_the_record_that_would_be_sent(site: Site) -> None:
+    polled = forewarn(site.folder, "agent", "poll", "cam-1")
+    assert polled.returncode == 0, polled.stderr
+    first = json.JSONDecoder().raw_decode(polled.stdout)[0]
+    record = first["records"][0]
+    shape = first["shapes"][record["shape"]]
+    assert shape["kind"] == "camera"
+    assert record["device"] == "cam-1"
+    assert len(record["values"]) == sum(len(t["instances"]) * len(t["fields"]) for t in shape["tables"])
+    outside = forewarn(site.folder, "agent", "poll", "10.0.0.1")
+    assert outside.returncode == 1
+    assert "10.0.0.1 is not polled: address outside the consent" in outside.stderr
+
+
+def test_a_consent_is_written_signed_shown_and_withdrawn_offline(site: Site) -> None:
+    (site.data / "consent.json").unlink()
+    assert forewarn(site.folder, "agent", "consent", "new").returncode == 0
+    draft = site.folder / "consent.yaml"
+    text = draft.read_text()
+    assert f"site: {SITE}" in text
+    draft.write_text(text.replace("192.168.1.0/24", "192.168.1.0/33"))
+    refused = forewarn(site.folder, "agent", "consent", "sign", "--make-key")
+    assert refused.returncode == 2
+    line = next(at for at, said in enumerate(text.splitlines(), 1) if said.startswith("networks"))
+    assert refused.stderr.startswith(f"consent.yaml:{line}:11: `networks`: '192.168.1.0/33'")
+    draft.write_text(text)
+    done = forewarn(site.folder, "agent", "consent", "sign", "--make-key")
+    assert done.returncode == 0, done.stderr
+    public = (site.folder / "consent.key.pub").read_text().strip()
+    assert f"trusted_keys: [{public}]" in done.stdout
+    assert "not trusted" in forewarn(site.folder, "agent", "consent", "show").stdout
+    settings = site.folder / "agent.yaml"
+    settings.write_text(settings.read_text().replace(site.public, public))
+    shown = forewarn(site.folder, "agent", "consent", "show")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("In force.")
+    assert forewarn(site.folder, "agent", "consent", "withdraw", "--yes").returncode == 0
+    gone = forewarn(site.folder, "agent", "consent", "show")
+    assert gone.returncode == 1
+    assert gone.stdout.startswith("Not in force: withdrawn")
+    assert oct((site.folder / "consent.key").stat().st_mode)[-3:] == "600"
+
+
+def test_the_sample_settings_are_valid_once_a_secret_is_given(tmp_path: Path) -> None:
+    printed = forewarn(tmp_path, "agent", "sample-config")
+    assert printed.returncode == 0
+    path = tmp_path / "agent.yaml"
+    path.write_text(printed.stdout.replace("# secret: ", "secret: "))
+    assert load(path, env={}).site == "s-1"
