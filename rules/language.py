@@ -126,6 +126,8 @@ _TOKENS = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?P<unit>[A-Za-z]*)"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|[-+*/<>(),.]))"
 )
+_MOST_TOKENS = 200
+_DEEPEST = 15
 _COMPARING = ("<", "<=", ">", ">=", "==", "!=")
 _WORDS = ("and", "or", "not", "for")
 
@@ -294,7 +296,19 @@ def _tokens(text: str) -> list[_Token]:
         found.append(_Token(kind, text[start : match.end()], start))
         at = match.end()
     found.append(_Token("end", "", end))
+    _bounded(found)
     return found
+
+
+def _bounded(tokens: list[_Token]) -> None:
+    """Refuses what would exhaust the stack of whoever walks the tree."""
+    if len(tokens) > _MOST_TOKENS:
+        raise Unreadable(tokens[_MOST_TOKENS].at, f"longer than {_MOST_TOKENS} words and signs: make two rules of it")
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth > _DEEPEST:
+            raise Unreadable(token.at, f"parentheses deeper than {_DEEPEST}")
 
 
 def _confused(rest: str) -> str:
