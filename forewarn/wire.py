@@ -196,14 +196,8 @@ class Received(NamedTuple):
     bodies: list[bytes]
 
 
-def _plain(text: object) -> str:
-    """Names come from files as strings that remember their place (`settings.Marked`); they travel as plain ones."""
-    if isinstance(text, str):
-        return str(text)
-    raise NotImplementedError(f"{type(text).__name__} does not travel")
-
-
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+# Names from files are strings that remember their place (`settings.Marked`): they travel as plain ones.
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 _decode_block = msgspec.json.Decoder(Block).decode
 _decode_raw = msgspec.json.Decoder(_RawBody).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
@@ -228,8 +222,8 @@ def seal(record: Record, previous: bytes) -> tuple[bytes, bytes]:
     record.hash = ""
     text = _encoded(record)[:-1]
     if len(text) + _HASH_TAIL > MAX_RECORD:
-        what = f"record of device `{record.device}`" if record.device else "record"
-        raise TooLarge(f"{what} has {len(text)} bytes, the limit is {MAX_RECORD}: split the profile's tables")
+        what = f"{len(text)} bytes, the limit is {MAX_RECORD}: split the profile's tables"
+        raise TooLarge(f"record of device `{record.device}` has {what}")
     digest = chained(text, previous)
     return b"".join((text, _HASH_KEY, digest.hex().encode(), b'"}')), digest
 
@@ -284,9 +278,7 @@ def pack(header: Header, shapes: Iterable[Shape], bodies: Sequence[bytes]) -> by
         TooLarge: more than MAX_INFLATED plain or MAX_PACKED deflated; send fewer records.
     """
     named = b",".join(b'"%b":%b' % (shape.digest.encode(), shape.encoded) for shape in shapes)
-    plain = b"".join(
-        (_encode(header)[:-1], b',"shapes":{', named, b'},"records":[', b",".join(bodies), b"]}"),
-    )
+    plain = b"".join((_encode(header)[:-1], b',"shapes":{', named, b'},"records":[', b",".join(bodies), b"]}"))
     if len(plain) > MAX_INFLATED:
         raise TooLarge(f"block of {len(plain)} bytes, the limit is {MAX_INFLATED}")
     packed = zlib.compress(plain, 1) if len(plain) > DEFLATE_ABOVE else plain
@@ -401,5 +393,5 @@ def _check_records(block: Block) -> None:
 
 
 def shapes_of(records: Iterable[Record], known: Mapping[str, Shape]) -> list[Shape]:
-    """The shapes that some records need, each once."""
-    return [known[digest] for digest in dict.fromkeys(record.shape for record in records if record.shape)]
+    """The shapes that some records need, once each."""
+    return [known[digest] for digest in dict.fromkeys(record.shape for record in records) if digest]
