@@ -159,7 +159,10 @@ UP = SeriesKey("s1", "nvr1", "device", "", "up")
 store = DuckStore(Path(sys.argv[1]) / "series.duckdb", Duckdb(flush=Duration(0.02)), bulk=6000)
 
 def attempt(position):
-    polls = [("nvr1", NOW + position * 2000 + n, [position + n / 997.0, n * 1.37, n / 3, n / 7, n / 11, 1]) for n in range(1000)]
+    polls = [
+        ("nvr1", NOW + position * 2000 + n, [position + n / 997.0, n * 1.37, n / 3, n / 7, n / 11, 1]) for n in range(999)
+    ]
+    polls.append((f"new{position}", NOW + position * 2000, [1] * 6))
     store.write(batch(position, rows(DISKS, polls, position=position)))
 
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -180,17 +183,20 @@ for _ in range(3):
     except Unavailable:
         continue
     sys.exit("a full disk took a batch")
-assert len(store.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == stored * 1000
+assert len(store.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == stored * 999
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 for more in range(position, position + 3):
     attempt(more)
 found = store.read([UP], 0, 2 * NOW, most=10**9)[UP]
 assert store.ping() is None, store.ping()
 assert store.cursor() == position + 2
-assert len(found.t) == (position + 2) * 1000, (len(found.t), position)
+assert len(found.t) == (position + 2) * 999, (len(found.t), position)
 store.close()
 again = DuckStore(Path(sys.argv[1]) / "series.duckdb")
-assert len(again.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == (position + 2) * 1000
+assert len(again.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == (position + 2) * 999
+for n in range(1, position + 3):
+    key = UP._replace(device=f"new{n}")
+    assert again.read([key], 0, 2 * NOW)[key].t.tolist() == [NOW + n * 2000], key
 again.close()
 print("went on")
 """
@@ -261,6 +267,19 @@ def test_a_late_row_marks_its_day_for_another_pass(tmp_path: Path) -> None:
     assert (NOW + 7, 77.0) in read(store)
     assert sum(tables_in(store).values()) == written + DISKS.width
     store.close()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_late_row_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path / "series.duckdb")
+    store.write(disks(1, NOW, 1.0))
+    store.tend(NOW + 10 * DAY)
+    store.write(disks(2, NOW + 7, 77.0))
+    store.close()
+    again = DuckStore(tmp_path / "series.duckdb")
+    assert again.last("s1")[UP] == (NOW + 7, 77.0)
+    assert not again._days[NOW // DAY].ordered
+    again.close()
 
 
 @pytest.mark.usefixtures("at_once")
