@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import yaml
 
+from collector.database import open_sqlite
+from collector.register import Register
 from forewarn import signals
 from forewarn.bus import Broker, Offline
 from forewarn.bus.mqtt import MqttBus
@@ -93,9 +95,27 @@ class Run:
         missing: list[str] = httpx.get(f"{self.address}/readyz", trust_env=False).json()["missing"]
         return missing
 
+    @contextlib.contextmanager
+    def register(self) -> Iterator[Register]:
+        """The register beside the running collector, as the commands open it but without a process of its own."""
+        databases = open_sqlite(self.folder / "data")
+        databases.migrate()
+        try:
+            yield Register(databases)
+        finally:
+            databases.close()
+
+    def add_agent(self) -> dict[str, Any]:
+        """Registers the agent a1; gives its settings."""
+        with self.register() as register:
+            return register.add_agent("s1", "a1")._asdict()
+
     def reload_broker(self) -> None:
         """Writes the broker's files and has it read them."""
-        self.typed("broker-files", "broker-files")
+        with self.register() as register:
+            register.broker_files(self.folder / "broker-files")
+        # A mosquitto that has only just begun to listen is ended by the signal instead.
+        until(lambda: self.missing() == [], "the collector is connected")
         assert self.broker.process is not None
         self.broker.process.send_signal(signal.SIGHUP)
 
@@ -125,9 +145,10 @@ def collector(folder: Path, *, broker_up: bool = True) -> Iterator[Run]:
     files.mkdir()
     (files / "collector.password").write_text("only-for-the-test\n")
     (folder / "collector.yaml").write_text(yaml.safe_dump(settings))
-    run.typed("add-site", "s1", "Harbour North")
-    run.token = run.typed("add-token", "Mei").strip()
-    run.typed("broker-files", "broker-files")
+    with run.register() as register:
+        register.add_site("s1", "Harbour North")
+        run.token = register.add_token("Mei")
+        register.broker_files(files)
     try:
         if broker_up:
             broker.start()
@@ -200,8 +221,8 @@ def consented(run: Run) -> str:
         valid_from=instant(now - 86_400_000),
         valid_until=instant(now + 86_400_000),
     )
-    (run.folder / "consent.json").write_bytes(document(sign(draft, private)))
-    run.typed("add-consent", "consent.json", "--key", public)
+    with run.register() as register:
+        register.add_consent(document(sign(draft, private)), key=public)
     return draft.id
 
 

@@ -42,7 +42,7 @@ def test_a_published_block_is_acknowledged_and_seen_in_the_api(tmp_path: Path) -
 def test_what_was_taken_in_is_there_after_a_restart(tmp_path: Path) -> None:
     with collector(tmp_path) as run:
         consent = consented(run)
-        agent = ScriptedAgent(run, yaml.safe_load(run.typed("add-agent", "s1", "--id", "a1")), consent)
+        agent = ScriptedAgent(run, run.add_agent(), consent)
         run.reload_broker()
         agent.bus.connect()
         agent.send(agent.block([(int(time.time() * 1000), "ups1", [70.0, 1800.0])]))
@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_ends_it_with_one_line(tmp_path: Path) -> None:
 
 def test_an_agent_that_nobody_registered_is_held_and_named(tmp_path: Path) -> None:
     with collector(tmp_path) as run:
-        made = yaml.safe_load(run.typed("add-agent", "s1", "--id", "a1"))
+        made = run.add_agent()
         agent = ScriptedAgent(run, made, "c-unknown")
         run.reload_broker()
         agent.bus.connect()
