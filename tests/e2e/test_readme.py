@@ -1,4 +1,4 @@
-"""The README's quick start, run as it is written, brings the first record."""
+"""The README's quick start, run as it is written, brings the first record and the first ticket."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def asked(port: int, path: str, token: str) -> Any:
         return json.load(answer)
 
 
-def test_the_quick_start_brings_the_first_record(commands: Path, tmp_path: Path) -> None:
+def test_the_quick_start_brings_the_first_record_and_the_first_ticket(commands: Path, tmp_path: Path) -> None:
     folder = tmp_path / "try"
     folder.mkdir()
     broker, api = servers.free_port(), servers.free_port()
@@ -95,6 +95,12 @@ def test_the_quick_start_brings_the_first_record(commands: Path, tmp_path: Path)
                 device = [found for found in asked(api, "devices", token)["items"] if found["device"] == "gate.host"]
             time.sleep(0.2)
         assert device, log.read_text(encoding="utf-8")
+        tickets: list[Any] = []
+        while not tickets and time.monotonic() < end:
+            tickets = [found for found in asked(api, "tickets", token)["items"] if found["rule"] == "try.memory"]
+            time.sleep(0.2)
+        assert tickets, log.read_text(encoding="utf-8")
+        assert re.fullmatch(r"gate\.host uses [\d.]+ ?% of its memory", tickets[0]["title"]["en"])
         shown = subprocess.run(
             ["forewarn", "collector", "status"],
             cwd=folder,
