@@ -20,12 +20,14 @@ from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading
 from agent.snmp.session import Session, SnmpError, Value
 from agent.target import Target
+from forewarn.telemetry import Log
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
 
 OpenSession = Callable[[Target], Session]
 UNMATCHED = "unmatched"
 """The profile of a device that has not answered yet."""
+_log = Log(__name__)
 _MEET_AGAIN = 1800.0
 _MIN_DEADLINE = 0.9
 
@@ -82,6 +84,10 @@ class Contact:
             return [self._failed(begun, f"no complete answer within {deadline:g} s, the time between two polls")]
         except OSError as wrong:
             return [self._failed(begun, f"cannot be asked: {wrong}")]
+        except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:
+            # An answer we did not foresee costs this device's poll, never everybody's.
+            _log.exception("mistake of ours", device=self.target.name, profile=self._shape.profile)
+            return [self._failed(begun, f"its answer was not understood, please report it: {wrong!r}")]
 
     def close(self) -> None:
         """Gives the socket back."""

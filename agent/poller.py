@@ -6,6 +6,7 @@ Before each poll `permit` is asked, and what it refuses is not polled.
 
 Errors:
     UnknownProfile   a target that names a profile there is none of; raised by the constructor
+    SettingError     two devices of one name; raised by the constructor
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading, Sink
 from agent.target import Target
 from forewarn.consent import Refusal
+from forewarn.settings import Mark, Marked, SettingError, Wrong
 from forewarn.telemetry import Log
 from forewarn.vocabulary import Source, nearest
 
@@ -163,11 +165,17 @@ def check(devices: Sequence[Target], profiles: Mapping[str, Profile]) -> None:
 
     Raises:
         UnknownProfile: with the nearest profile there is.
+        SettingError: two devices of one name, which nobody could tell apart.
     """
+    names: set[str] = set()
     for target in devices:
         if target.profile is not None and target.profile not in profiles:
             near = nearest(target.profile, profiles)
             raise UnknownProfile(f"device `{target.name}`: there is no profile `{target.profile}`{near}")
+        if target.name in names:
+            mark = target.name.mark if isinstance(target.name, Marked) else Mark("devices", 1, 1)
+            raise SettingError([Wrong(mark, f"another device is called `{target.name}` already")])
+        names.add(target.name)
 
 
 def slot(name: str, interval: float) -> float:

@@ -91,6 +91,8 @@ class Requester:
         index = oid[len(column) + 1 :]
         if index in found:
             raise Runaway(f"the walk of {column} came back to row {index}: the device repeats itself")
+        if not index:
+            raise Misread(f"the walk of {column} met a row without an index: the device's table is malformed")
         place = tuple(map(int, index.split(".")))
         if place < highest and not self._any_order:
             raise Runaway(f"the walk of {column} went back to row {index}: the device's rows are out of order")

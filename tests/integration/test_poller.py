@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.contact import Contact
-from agent.poller import Poller, UnknownProfile, poll_once, slot
+from agent.poller import Poller, UnknownProfile, check, poll_once, slot
 from agent.profile import shipped
 from agent.reading import Happening, Reading
 from agent.snmp.opening import opener
@@ -380,6 +380,30 @@ def test_a_profile_there_is_none_of_is_named_with_the_nearest(responder):
             permit=lambda *_: None,
             clock=RealClock(),
         )
+
+
+def test_two_devices_of_one_name_are_refused(responder):
+    device = recorded(responder, "ups.apc")
+    with pytest.raises(SettingError, match="another device is called `it` already"):
+        check([target(device), target(device)], shipped())
+
+
+def test_an_answer_nobody_foresaw_fails_one_poll_and_stops_nothing(responder):
+    device = recorded(responder, "generic")
+
+    async def steps() -> None:
+        met = contact(device, SteppedClock())
+        await met.poll()
+        device.set(OPER_STATUS, 2, 1)
+        device.mood = Mood.CIRCLING
+        bad = reading(await met.poll())
+        assert not bad.ok
+        assert "a row without an index" in bad.why
+        device.mood = Mood.HONEST
+        assert reading(await met.poll()).ok
+        met.close()
+
+    in_loop(steps)
 
 
 def test_a_device_is_named_by_its_address_not_by_a_host_name():
