@@ -111,6 +111,19 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("certificate", "`certificate` and `key` are given together")
 
 
+class _ClosedWhenRefused(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave it lying open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the broker is and who we are to it."""
 
@@ -146,6 +159,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return None
         try:
             context = ssl.create_default_context(cafile=self.tls.ca)
+            context.sslsocket_class = _ClosedWhenRefused
             if self.tls.certificate is not None:
                 context.load_cert_chain(self.tls.certificate, self.tls.key)
         except (OSError, ssl.SSLError) as wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from forewarn import signals
 from forewarn.bus import Backoff, Broker, Bus, Done
 from forewarn.bus.mqtt import MqttBus
 from forewarn.signals import Presence
-from forewarn.wire import Record
+from forewarn.vocabulary import DeviceKind, Source
+from forewarn.wire import Record, Shape, TableShape
 from tests import servers
 from tests.agents import AGENT, SECRET, SHAPE, SHARD, SITE, ScriptedCollector, SystemClock, signed, until, write_consent
 
@@ -250,6 +252,29 @@ def test_a_cloned_machine_is_told_by_the_collector_and_numbers_anew(
         assert new[0].text["from"] == old
         assert collector.times() == [*range(5), *range(5)]
         assert collector.wrong == []
+
+
+def test_blocks_are_cut_so_that_they_fit_and_what_never_fits_is_declared(
+    sender: Sender, collector: ScriptedCollector
+) -> None:
+    names = [secrets.token_hex(1000) for _ in range(90)]
+    huge = Shape(DeviceKind.OTHER, "huge", Source.SNMP, [TableShape("disk", names, ["status"])])
+
+    async def put_all() -> None:
+        for t in range(12):
+            text = {"noise": secrets.token_hex(15_000)}
+            await sender.spool.put(Record(seq=0, t=t, kind="event", text=text), None, sender.consent.id)
+        await sender.spool.put(Record(seq=0, t=99, device="huge", values=[None] * 90), huge, sender.consent.id)
+
+    with going(sender, collector.bus):
+        sender.do(put_all())
+        sender.put(100)
+        arrived(collector, [100])
+        emptied(sender)
+        kinds = [record.kind for _, record in collector.taken]
+        assert kinds == ["event"] * 12 + ["lost", ""]
+        assert "could never travel" in collector.taken[12][1].why
+        assert max(len(block.records) for block in collector.blocks) < 12
 
 
 @pytest.mark.parametrize("how", ["stop", "expired", "removed", "withdrawn"])
