@@ -18,7 +18,7 @@ from collector.acks import Acks
 from collector.database import StorageError
 from collector.inbox import Inbox, Waiting
 from collector.journal import Change, DatabaseJournal, Outrun
-from collector.register import Register
+from collector.register import Known, Register
 from collector.sitting import Sitting, Standing
 from forewarn.bus import Bus, Done, State
 from forewarn.signals import block_filter
@@ -75,6 +75,7 @@ class Intake:
         self._pace = pace or Pace()
         self._inbox = Inbox(self._pace.inbox_bytes, now=now)
         self._acks = Acks(bus, self.boot, key=self._key, monotonic=monotonic)
+        self._known = Known({}, {})
         self._stopping = threading.Event()
         self._greet = False
         self._trouble = ""
@@ -123,7 +124,7 @@ class Intake:
             self._inbox.wake()
 
     def _key(self, agent: str) -> str | None:
-        known = self._register.known().agents.get(agent)
+        known = self._known.agents.get(agent)
         return known.ack_key if known else None
 
     def _run(self) -> None:
@@ -144,7 +145,6 @@ class Intake:
         self._inbox.settle(messages)
         try:
             if self._greet:
-                self._greet = False
                 self._greet_all()
             self._acks.publish(touched=touched)
             if self._monotonic() >= self._next_tick:
@@ -157,12 +157,13 @@ class Intake:
 
     def _greet_all(self) -> None:
         """Tells every agent how far it is, in a new boot's name, so that it sends the rest again at once."""
+        self._known = self._register.known()
+        self._greet = False
         newest: dict[str, tuple[int, str]] = {}
         for (agent, epoch), mark in self.standing.marks.items():
             newest[agent] = max(newest.get(agent, (0, "")), (mark.begun, epoch))
-        known = self._register.known().agents
         for agent, (_, epoch) in newest.items():
-            if agent in known:
+            if agent in self._known.agents:
                 self._acks.again(agent, epoch, self.standing.marks[agent, epoch].upto)
 
     def _process(self, messages: Sequence[Waiting]) -> set[str]:
@@ -183,7 +184,8 @@ class Intake:
     def _sit(self, messages: Sequence[Waiting]) -> set[str]:
         while True:
             try:
-                sitting = Sitting(self.standing, self._register.known())
+                self._known = self._register.known()
+                sitting = Sitting(self.standing, self._known)
                 for message in messages:
                     sitting.take(message)
                 if self._commit(sitting.change):

@@ -113,6 +113,8 @@ def outline(payload: bytes) -> Outline | None:
         chain = bytes.fromhex(skeleton.records[-1].hash)
     except (Malformed, msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError, ValueError):
         return None
+    if not _is_epoch(skeleton.epoch):
+        return None
     expected = 0
     for numbers in skeleton.records:
         begins = numbers.first if numbers.kind == "lost" and numbers.first else numbers.seq
@@ -122,6 +124,10 @@ def outline(payload: bytes) -> Outline | None:
     first = skeleton.records[0]
     begins = first.first if first.kind == "lost" and first.first else first.seq
     return Outline(skeleton.agent, skeleton.epoch, begins, expected - 1, chain if len(chain) == len(GENESIS) else b"")
+
+
+def _is_epoch(epoch: str) -> bool:
+    return epoch.isalnum() and epoch.isascii() and len(epoch) <= _EPOCH_LENGTH
 
 
 class Shapes:
@@ -238,7 +244,7 @@ def _check_sender(block: Block, case: Case) -> None:
     if block.site != agent.site:
         detail = f"the block says site `{block.site[:64]}`, agent `{agent.id}` belongs to `{agent.site}`"
         raise Refused(Held(Reason.WRONG_TOPIC, f"{detail}: correct its settings"))
-    if not block.epoch.isalnum() or not block.epoch.isascii() or len(block.epoch) > _EPOCH_LENGTH:
+    if not _is_epoch(block.epoch):
         detail = f"epoch {block.epoch[:40]!r} is no ULID"
         raise Refused(SetAside(Reason.WRONG_FIELD, detail, keep=case.may_keep()))
 

@@ -31,7 +31,7 @@ from collector.judgement import (
 from collector.register import Known, KnownAgent
 from forewarn.signals import agent_of
 from forewarn.telemetry import Log
-from forewarn.wire import Malformed, Reason, Received, unpack
+from forewarn.wire import Malformed, Reason, Received, storable, unpack
 
 log = Log(__name__)
 
@@ -210,13 +210,13 @@ class Sitting:
             self._note(spool)
 
     def _keep(self, message: Waiting, agent: str, reason: Reason, detail: str, *, payload: bytes | None) -> None:
-        size = len(message.payload)
-        self.change.asides.append(Aside(message.arrived, message.topic, agent, reason, detail[:1000], size, payload))
+        size, why = len(message.payload), storable(detail[:1000])
+        self.change.asides.append(Aside(message.arrived, message.topic, agent, reason, why, size, payload))
 
     def _hold(self, held: Held, spool: Spool) -> None:
         counters = self._count(spool[0])
         counters.held += 1
-        counters.held_reason = f"{held.reason}: {held.detail}"[:1000]
+        counters.held_reason = storable(f"{held.reason}: {held.detail}"[:1000])
         self.notes.append(Note(*spool, self._mark(spool).upto, held=held.reason))
 
     def _note(self, spool: Spool, *, rewind: bool = False) -> None:

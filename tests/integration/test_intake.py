@@ -371,6 +371,9 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str, int]] = {
     "a text for a number": (replaced(b"[2.0,2.0]", b'["2",2.0]'), "wrong_field", 3),
     "a record changed": (replaced(b"[2.0,2.0]", b"[2.5,2.0]"), "wrong_hash", 3),
     "a seq beyond all": (replaced(b'"seq":3', b'"seq":99999999999999999999'), "wrong_field", 0),
+    "a NUL in the epoch": (replaced(b'"epoch":"E1"', b'"epoch":"E\\u00001"'), "wrong_field", 0),
+    "an epoch without end": (replaced(b'"epoch":"E1"', b'"epoch":"' + b"E" * 5000 + b'"'), "wrong_field", 0),
+    "a NUL in a name": (replaced(b'"device":"cam1"', b'"device":"cam\\u0000"'), "wrong_field", 3),
     "a hole within": (replaced(b'"seq":3', b'"seq":4'), "wrong_field", 0),
 }
 
