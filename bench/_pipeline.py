@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from collector.database import Databases, open_sqlite
 from collector.evaluate import Evaluation
@@ -79,11 +80,15 @@ _LEVELS = {
 _STEADY = {"up": 1.0, "total_bytes": 4e12, "recording": 1.0}
 
 
-def values(shape: Shape, chance: random.Random) -> list[float | None]:
-    """What a healthy device says: some noise where a real one has it."""
+def values(
+    shape: Shape, chance: random.Random, fixed: Mapping[str, float] = MappingProxyType({})
+) -> list[float | None]:
+    """What a healthy device says: some noise where a real one has it; `fixed` fields say what they are told."""
     made: list[float | None] = []
     for _, _, name in shape.columns():
-        if name in _LEVELS:
+        if name in fixed:
+            made.append(fixed[name])
+        elif name in _LEVELS:
             level, noise, digits = _LEVELS[name]
             made.append(round(chance.gauss(level, noise), digits))
         else:
@@ -102,19 +107,19 @@ class Sender:
     chain: bytes = GENESIS
     seq: int = 0
 
-    def bodies(self, t: int, chance: random.Random) -> list[bytes]:
+    def bodies(self, t: int, chance: random.Random, fixed: Mapping[str, float] = MappingProxyType({})) -> list[bytes]:
         """One poll of each device, sealed."""
         made: list[bytes] = []
         for device in self.devices:
             self.seq += 1
             record = Record(
-                seq=self.seq, t=t, device=device, shape=self.shape.digest, values=values(self.shape, chance)
+                seq=self.seq, t=t, device=device, shape=self.shape.digest, values=values(self.shape, chance, fixed)
             )
             body, self.chain = seal(record, self.chain)
             made.append(body)
         return made
 
-    def block(self, bodies: Sequence[bytes], t: int) -> tuple[str, bytes]:
+    def block(self, bodies: Sequence[bytes], t: int, *, consent: str = "c-1") -> tuple[str, bytes]:
         """A message of some records: (topic, payload)."""
         header = Header(
             site="s1",
@@ -123,7 +128,7 @@ class Sender:
             boot="B",
             oldest=1,
             head=self.seq,
-            consent="c-1",
+            consent=consent,
             sent=t,
         )
         return block_topic(self.shard, self.agent), pack(header, [self.shape], bodies)
