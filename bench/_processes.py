@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import urllib.response
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,7 +125,7 @@ class Site:
             lines = answer.read().decode().splitlines()
         return max(float(line.split()[-1]) for line in lines if line.startswith("forewarn_projection_lag_entries{"))
 
-    def _asked(self, path: str) -> contextlib.AbstractContextManager[urllib.request.addinfourl]:
+    def _asked(self, path: str) -> contextlib.AbstractContextManager[urllib.response.addinfourl]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         return contextlib.closing(opener.open(f"http://127.0.0.1:{self.api}{path}", timeout=5))
 
