@@ -83,7 +83,15 @@ class Roll:
     def __init__(self, cut: Segments, length: int) -> None:
         self.length = length
         self.rolling = np.flatnonzero(cut.rolls)
-        self.devices, counts = np.unique(cut.device[self.rolling], return_counts=True)
+        own = cut.device[self.rolling]
+        self.next_only = len(cut.bucket) == len(cut.current) and bool(
+            (cut.bucket[self.rolling] == cut.current[own] + 1).all()
+        )
+        """Whether each device has one segment, in the bucket right after the one open before: the live case."""
+        if self.next_only:
+            self.devices, self.involved, self.last = own, self.rolling, np.arange(len(own))
+            return
+        self.devices, counts = np.unique(own, return_counts=True)
         index = np.full(len(cut.current), -1)
         index[self.devices] = np.arange(len(self.devices))
         self.involved = np.flatnonzero(index[cut.device] >= 0)
@@ -114,7 +122,7 @@ class Roll:
         self.regular = bool((self.age[:, :-1] == back).all())
 
     def windows(self, ring: Rings, opened: Rings, summaries: Rings, blank: float) -> Rings:
-        """The closed buckets before each rolling segment, newest first: [R, length, k].
+        """The closed buckets before each rolling segment, newest first: [R, k, length].
 
         Args:
             ring: [M, k, length] of the devices before the frame, newest first.
@@ -122,16 +130,21 @@ class Roll:
             summaries: [S, k] of each segment; those of `involved` are read.
             blank: stands for a bucket without a value.
         """
+        if self.next_only:
+            out = np.empty(ring.shape, ring.dtype)
+            out[:, :, 0] = opened
+            out[:, :, 1:] = ring[:, :, :-1]
+            return out
         flat = np.full((self.entries, ring.shape[1]), blank, ring.dtype)
         flat[self.base[:, None] + np.arange(self.length)] = ring[:, :, ::-1].transpose(0, 2, 1)
         flat[self.base + self.length] = opened
         flat[self.at] = summaries[self.involved]
         if self.regular:
-            return flat[self.source[:, :-1]]
+            return np.ascontiguousarray(flat[self.source[:, :-1]].transpose(0, 2, 1))
         out = np.full((len(self.rolling), self.length, ring.shape[1]), blank, ring.dtype)
         segment, back = np.nonzero(self.inside)
         out[segment, self.age[segment, back]] = flat[self.source[segment, back]]
-        return out
+        return np.ascontiguousarray(out.transpose(0, 2, 1))
 
 
 def shifted(ring: Rings, opened: float, behind: int, blank: float) -> Rings:

@@ -133,6 +133,10 @@ class Engine:
 
     def apply(self, batch: Batch) -> list[Finding]:
         """Takes the next batch; gives what was decided, ordered by journal position, time, rule and series."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return self._applied(batch)
+
+    def _applied(self, batch: Batch) -> list[Finding]:
         found: list[Finding] = []
         for arrival in batch.arrivals:
             self._hear(arrival.site, arrival.agent, arrival.arrived)
@@ -154,11 +158,11 @@ class Engine:
 
     def _numbered(self, rows: Rows) -> Integers:
         """The engine's number of each row's device, int64[n]; new devices get the next ones."""
-        get = self._numbers.get
-        numbers = [get(device) for device in rows.devices]
-        if None in numbers:
-            numbers = [self._number(device) for device in rows.devices]
-        return np.array(numbers, np.int64)
+        count = len(rows.devices)
+        try:
+            return np.fromiter(map(self._numbers.__getitem__, rows.devices), np.int64, count)
+        except KeyError:
+            return np.fromiter(map(self._number, rows.devices), np.int64, count)
 
     def _number(self, device: Device) -> int:
         number = self._numbers.get(device)

@@ -42,7 +42,10 @@ _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
 class Evaluation:
-    """One rule over one frame. Operators take the rows once, when this is made."""
+    """One rule over one frame. Operators take the rows once, when this is made.
+
+    What cannot be computed (0 / 0) is unknown: the caller silences numpy's warnings about it.
+    """
 
     def __init__(self, rule: Rule, operators: Operators, frame: Frame) -> None:
         self.rule = rule
@@ -50,10 +53,8 @@ class Evaluation:
         self.operators = operators
         self._numbers: dict[int, Number2D] = {}
         self._results: dict[Call, Floats] = {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for call in rule.calls:
-                series = self._series(call)
-                self._results[call] = operators[call].apply(frame, series)
+        for call in rule.calls:
+            self._results[call] = operators[call].apply(frame, self._series(call))
 
     def _series(self, call: Call) -> Floats:
         if not call.arguments:
@@ -65,8 +66,7 @@ class Evaluation:
         """A number, float64[N, k] or one for all."""
         known = self._numbers.get(id(node))
         if known is None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                known = self._numbers[id(node)] = self._number(node)
+            known = self._numbers[id(node)] = self._number(node)
         return known
 
     def _number(self, node: Node) -> Number2D:
@@ -120,8 +120,10 @@ class Evaluation:
             operator = self.operators[cast("Call", node.left)]
             assert isinstance(operator, TimeTo), "only ttt foretells"
             return operator.soon(self.frame, cast("Floats", left), cast("float", right))
-        with np.errstate(invalid="ignore"):
-            return np.broadcast_to(_COMPARING[sign](left, right), self.frame.shape)
+        compared = _COMPARING[sign](left, right)
+        if isinstance(compared, np.ndarray):
+            return compared
+        return np.full(self.frame.shape, compared)
 
     def codes(self, warning: Booleans | None, critical: Booleans | None) -> Codes:
         """Three trits a cell: warning + 3 · critical + 9 · recover, each 0 false, 1 true, 2 unknown; uint8[N, k].

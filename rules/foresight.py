@@ -63,7 +63,9 @@ class TimeTo(Operator):
         pieces = _Pieces(frame, cut, x, self.width)
         pieces.write(self.state["open"], slots[cut.device], cut.continued)
         if cut.rolls.any():
-            self._fits = {name: self.state[name][slots][cut.device] for name in _FITS}
+            if len(cut.bucket) > len(cut.current):
+                # A device with several segments has several fits; else the state after rolling has the only one.
+                self._fits = {name: self.state[name][slots][cut.device] for name in _FITS}
             self._roll(frame, cut, pieces)
         if cut.blank or cut.rolls.any():
             self.state["bucket"][slots] = cut.bucket[cut.finals][:, None]
@@ -113,7 +115,9 @@ class TimeTo(Operator):
         roll = Roll(cut, RING)
         moved = frame.slots[roll.devices]
         opened = _middle(self.state["open"][moved])
-        fresh = np.setdiff1d(roll.involved, cut.continued, assume_unique=True)
+        new = np.ones(len(cut.bucket), np.bool_)
+        new[cut.continued] = False
+        fresh = roll.involved[new[roll.involved]]
         buffers = np.full((len(fresh), len(frame.instances), PIECES), np.nan, np.float32)
         pieces.write_buffers(buffers, fresh)
         summaries = np.full((len(cut.bucket), len(frame.instances)), np.nan, np.float32)
@@ -125,19 +129,22 @@ class TimeTo(Operator):
         windows = roll.windows(self.state["ring"][moved], opened, summaries, np.nan)
         begins = cut.bucket[roll.rolling] * self.width - frame.offsets[cut.device[roll.rolling]]
         fits = self._fitted(windows, begins)
-        self.state["ring"][moved] = windows[roll.last].transpose(0, 2, 1)
+        self.state["ring"][moved] = windows[roll.last]
         for name in _FITS:
-            self._fits[name][roll.rolling] = fits[name]
+            if self._fits:
+                self._fits[name][roll.rolling] = fits[name]
             self.state[name][moved] = fits[name][roll.last]
         final = cut.finals[roll.devices]
+        renewed = new[final]
         at = np.searchsorted(fresh, final)
-        renewed = np.isin(final, fresh)
         self.state["open"][moved[renewed]] = buffers[at[renewed]]
 
     def _fitted(self, windows: Rings, begins: Integers) -> dict[str, Floats]:
         """Fits each series before each rolling segment; [R, k] by name, times in Unix ms, slope per ms."""
-        rolling, _, across = windows.shape
-        rings = windows.transpose(0, 2, 1).reshape(rolling * across, RING) * np.float32(self.sign)
+        rolling, across, _ = windows.shape
+        rings = windows.reshape(rolling * across, RING)
+        if self.sign < 0:
+            rings = -rings
         start = np.repeat(begins, across).astype(np.float64)
         out = {name: np.full(len(rings), np.nan) for name in _FITS}
         known = ~np.isnan(rings)
@@ -217,6 +224,8 @@ class _Pieces:
 def _middle(pieces: Rings) -> Rings:
     """Medians over the last axis of what is known; NaN for nothing."""
     ordered = np.sort(pieces, axis=-1)
+    if not np.isnan(ordered[..., -1]).any():
+        return np.asarray((ordered[..., (PIECES - 1) // 2] + ordered[..., PIECES // 2]) * np.float32(0.5))
     count = PIECES - np.isnan(ordered).sum(axis=-1)
     lower = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[..., None], -1)
     upper = np.take_along_axis(ordered, np.minimum(count // 2, PIECES - 1)[..., None], -1)

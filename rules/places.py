@@ -57,6 +57,7 @@ class Binding:
         self._row = np.full(0, -1)
         self._slots = np.zeros((0, len(self.instances)), np.int64)
         self._count = 0
+        self._last: tuple[Integers, Integers] | None = None
 
     @property
     def speaks(self) -> bool:
@@ -79,6 +80,8 @@ class Binding:
 
     def slots(self, devices: Integers) -> Integers:
         """int64[D, k] for the engine's numbers of devices, int64[D]."""
+        if self._last is not None and np.array_equal(self._last[0], devices):
+            return self._last[1]
         if int(devices[-1]) >= len(self._row):
             grown = np.full(max(64, 2 * int(devices[-1])), -1)
             grown[: len(self._row)] = self._row
@@ -87,6 +90,7 @@ class Binding:
         for at in np.flatnonzero(rows < 0).tolist():
             rows[at] = self._bind(int(devices[at]))
         slots: Integers = self._slots[rows]
+        self._last = devices, slots
         return slots
 
     def _bind(self, device: int) -> int:

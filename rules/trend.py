@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rules.frames import Booleans
 from rules.samples import Floats, Integers
 
 BLOCKS = 24
@@ -35,7 +36,8 @@ class Fit(NamedTuple):
 
     `crossing` is when the line reaches the threshold (inf: it does not rise towards it for sure), `low` and `high`
     its 90 % interval, `slope` per block, `z` Mann-Kendall's statistic with its sign, `level` the line's value at the
-    newest block, `known` the blocks with a value. NaN where `known` < ENOUGH.
+    newest block, `known` the blocks with a value. NaN where `known` < ENOUGH, and for slope and level where no line was
+    needed because the series does not rise.
     """
 
     crossing: Floats
@@ -44,7 +46,7 @@ class Fit(NamedTuple):
     slope: Floats
     z: Floats
     level: Floats
-    known: Floats
+    known: Integers
 
 
 def fit(blocks: Floats, threshold: float) -> Fit:
@@ -56,29 +58,51 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     """
     known = ~np.isnan(blocks)
     count = known.sum(axis=1)
-    slopes = (blocks[:, _LATER] - blocks[:, _EARLIER]) * _GAP
-    signs = np.sign(slopes)
-    signs[np.isnan(signs)] = 0.0
-    steady = np.sign(signs[:, _OLD_HALF].sum(axis=1)) * np.sign(signs[:, _NEW_HALF].sum(axis=1)) > 0
-    score = signs.sum(axis=1)
+    later, earlier = blocks[:, _LATER], blocks[:, _EARLIER]
+    signs = (later > earlier).view(np.int8) - (later < earlier).view(np.int8)
+    score = signs.sum(axis=1, dtype=np.int64)
+    steady = (signs[:, _OLD_HALF].sum(axis=1) > 0) & (signs[:, _NEW_HALF].sum(axis=1) > 0)
+    z = _significance(score, count, 1.0)
+    enough = count >= ENOUGH
+    endless, unsaid = np.where(enough, np.inf, np.nan), np.full(len(blocks), np.nan)
+    out = Fit(endless, endless.copy(), endless.copy(), unsaid, np.where(enough, z, np.nan), unsaid.copy(), count)
+    # Autocorrelation only ever weakens z: what does not rise for sure without it needs no line.
+    rising = np.flatnonzero((z >= SURE) & steady & enough)
+    if len(rising):
+        slopes = (later[rising] - earlier[rising]) * _GAP
+        lines = _lines(blocks[rising], known[rising], slopes, score[rising], threshold)
+        for column, values in zip(out, lines, strict=True):
+            column[rising] = values
+    return out
+
+
+def _lines(blocks: Floats, known: Booleans, slopes: Floats, score: Integers, threshold: float) -> Fit:
+    """The lines of series that may rise for sure; `slopes` are their pairwise slopes."""
+    count = known.sum(axis=1)
     slopes.sort(axis=1)
     pairs = count * (count - 1) // 2
     slope = _quantile(slopes, pairs, (pairs - 1) / 2)
     centre, level, spread, inflation = _about(blocks, known, count, slope)
-    rank_deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * inflation)
-    z = np.sign(score) * np.maximum(np.abs(score) - 1, 0) / np.maximum(rank_deviation, 1e-12)
-    half = Z90 * rank_deviation / 2
+    z = _significance(score, count, inflation)
+    half = Z90 * _rank_deviation(count, inflation) / 2
     low_slope = _quantile(slopes, pairs, (pairs - 1) / 2 - half)
     high_slope = _quantile(slopes, pairs, (pairs - 1) / 2 + half)
     deviation = np.maximum(high_slope - low_slope, 0) / (2 * Z90)
     crossing, low, high = _fieller(threshold - level, slope, deviation, spread, _student(count, inflation))
     ahead = centre - (BLOCKS - 1)
-    sure = (slope > 0) & (z >= SURE) & steady
+    sure = (slope > 0) & (z >= SURE)
     crossing, low, high = (np.where(sure, at + ahead, np.inf) for at in (crossing, low, high))
-    few = count < ENOUGH
-    for column in (crossing, low, high, slope, z, level):
-        column[few] = np.nan
-    return Fit(crossing, low, high, slope, z, level - slope * ahead, count.astype(np.float64))
+    return Fit(crossing, low, high, slope, z, level - slope * ahead, count)
+
+
+def _rank_deviation(count: Integers, inflation: Floats | float) -> Floats:
+    """Standard deviation of Mann and Kendall's score without a trend."""
+    return np.asarray(np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * inflation))
+
+
+def _significance(score: Integers, count: Integers, inflation: Floats | float) -> Floats:
+    deviation = np.maximum(_rank_deviation(count, inflation), 1e-12)
+    return np.asarray(np.sign(score) * np.maximum(np.abs(score) - 1, 0) / deviation)
 
 
 def _quantile(ordered: Floats, count: Integers, rank: Floats) -> Floats:
@@ -92,9 +116,7 @@ def _quantile(ordered: Floats, count: Integers, rank: Floats) -> Floats:
     return np.asarray(lower + share * (upper - lower))
 
 
-def _about(
-    blocks: Floats, known: np.typing.NDArray[np.bool_], count: Integers, slope: Floats
-) -> tuple[Floats, Floats, Floats, Floats]:
+def _about(blocks: Floats, known: Booleans, count: Integers, slope: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """(centre of the known times, level there, standard error of that level, variance inflation)."""
     at = np.arange(BLOCKS, dtype=np.float64)
     some = np.maximum(count, 1)

@@ -35,10 +35,10 @@ class _Channel:
         }
 
     def merged(self, windows: Rings) -> Floats:
-        """[R, length, k] to [R, k], always in the same order of adding."""
-        merged = windows[:, -1].astype(np.float64)
-        for back in range(windows.shape[1] - 2, -1, -1):
-            merged = self.ufunc(merged, windows[:, back])
+        """[R, k, length] to [R, k], always in the same order of adding."""
+        merged = windows[:, :, -1].astype(np.float64)
+        for back in range(windows.shape[2] - 2, -1, -1):
+            merged = self.ufunc(merged, windows[:, :, back])
         return merged
 
 
@@ -84,7 +84,7 @@ class Window(Operator):
             summaries = running[cut.runs.lasts]
             windows = roll.windows(self.state[channel.ring][moved], opened[roll.devices], summaries, channel.blank)
             closed[roll.rolling] = channel.merged(windows)
-            self.state[channel.ring][moved] = windows[roll.last].transpose(0, 2, 1)
+            self.state[channel.ring][moved] = windows[roll.last]
             self.state[channel.closed][moved] = closed[roll.rolling[roll.last]]
         self.state[channel.open][slots] = running[frame.runs.lasts]
         self.state["bucket"][slots] = cut.bucket[cut.finals][:, None]
