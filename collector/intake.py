@@ -26,6 +26,9 @@ from forewarn.telemetry import Log
 
 log = Log(__name__)
 
+LAST_SECONDS = 5.0
+"""How long a stop may go on committing what arrives meanwhile."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -130,8 +133,9 @@ class Intake:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.turn(self._patience())
-        if not self._trouble:
-            self.turn(0)
+        last = self._monotonic() + LAST_SECONDS
+        while not self._trouble and self.turn(0) and self._monotonic() < last:
+            pass
 
     def _patience(self) -> float:
         due = self._acks.next_due()

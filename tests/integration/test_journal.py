@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from collector import tables
 from collector.batching import to_batches
-from collector.database import Databases, open_sqlite, reading
+from collector.database import Databases, Unreachable, open_postgres, open_sqlite, reading
 from collector.journal import Aside, Change, Counters, DatabaseJournal, Mark, Outrun, Taken
 from forewarn.wire import unpack
 from tests.blocks import NOW, Script
+from tests.servers import new_database
 
 SPOOL = ("a1", "E1")
 
@@ -131,4 +132,41 @@ def test_a_large_read_is_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
         assert 0 < len(entries) < 20
         got += [entry.position for entry in entries]
     assert got == list(range(1, 21))
+    databases.close()
+
+
+def test_a_database_that_dropped_its_connections_is_used_again(postgres_server: str, script: Script) -> None:
+    databases = open_postgres(new_database(postgres_server))
+    databases.migrate()
+    journal = DatabaseJournal(databases)
+    journal.commit(change(script, 1, 5))
+    with databases.service.connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        connection.execute(sa.text(others))
+    journal.commit(change(script, 6, 10))
+    assert [entry.last for entry in journal.read(0, 10)] == [5, 10]
+    databases.close()
+
+
+def test_a_connection_that_breaks_within_a_commit_commits_nothing_and_says_so(
+    postgres_server: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases = open_postgres(new_database(postgres_server))
+    databases.migrate()
+    journal = DatabaseJournal(databases)
+    die = "SELECT pg_terminate_backend(pg_backend_pid())"
+    begin = DatabaseJournal._begin
+
+    def begin_and_die(self: DatabaseJournal, connection: sa.Connection, before: dict[tuple[str, str], int]) -> int:
+        position = begin(self, connection, before)
+        connection.execute(sa.text(die))
+        return position
+
+    monkeypatch.setattr(DatabaseJournal, "_begin", begin_and_die)
+    with pytest.raises(Unreachable, match="tried again"):
+        journal.commit(change(script, 1, 5))
+    monkeypatch.undo()
+    assert (journal.head(), DatabaseJournal(databases).marks()) == (0, {})
+    journal.commit(change(script, 1, 5))
+    assert journal.head() == 1
     databases.close()
