@@ -50,18 +50,19 @@ def rule_texts(settings: Rules) -> list[tuple[str, str]]:
     Raises:
         SettingError: a folder or file that cannot be read.
     """
-    library = [Path(rules.__file__).parent / "library"] if settings.library else []
+    library = [(Path(rules.__file__).parent / "library", Path("library"))] if settings.library else []
     texts: list[tuple[str, str]] = []
     wrongs: list[Wrong] = []
-    for folder in [*library, *settings.folders]:
+    for folder, shown in [*library, *((folder, folder) for folder in settings.folders)]:
         if not folder.is_dir():
             wrongs.append(Wrong(Mark(str(folder), 1, 1), "is no folder: `rules.folders` names folders with *.yaml"))
         for file in sorted(folder.glob("*.yaml")):
+            name = str(shown / file.name)  # Stands in every reason: the library's place on this machine says nothing.
             try:
-                texts.append((str(file), file.read_text(encoding="utf-8")))
+                texts.append((name, file.read_text(encoding="utf-8")))
             except (OSError, UnicodeDecodeError) as wrong:
                 why = wrong.strerror if isinstance(wrong, OSError) else "not UTF-8 text"
-                wrongs.append(Wrong(Mark(str(file), 1, 1), f"cannot be read: {why}"))
+                wrongs.append(Wrong(Mark(name, 1, 1), f"cannot be read: {why}"))
     if wrongs:
         raise SettingError(wrongs)
     return texts

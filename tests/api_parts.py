@@ -1,4 +1,4 @@
-"""An API on real SQLite files and a store in memory, for tests: what it is built of, and somebody who asks."""
+"""An API on a real database and a store in memory, for tests: what it is built of, and somebody who asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -17,7 +16,7 @@ from collector import tables
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import Server, bound
-from collector.database import Databases, open_sqlite
+from collector.database import Databases
 from collector.metrics import Figures, Gauges, registry
 from collector.series.memory import MemoryStore
 from collector.tickets.book import Book
@@ -80,9 +79,8 @@ def _registry(databases: Databases, checks: list[Check]) -> CollectorRegistry:
     return registry(Figures(databases.journal, databases.service, Gauges(lambda: 0.0, lambda: True, lambda: checks)))
 
 
-def opened(folder: Path) -> Asked:
-    """Two sites, one agent, one UPS with two polls."""
-    databases = open_sqlite(folder)
+def opened(databases: Databases) -> Asked:
+    """Three sites, one agent, two UPSs, one of them with two polls."""
     databases.migrate()
     store = MemoryStore()
     store.write(batch("s1", "ups1", [[90.0, 3600.0], [80.0, float("nan")]]))

@@ -17,6 +17,7 @@ from collector.api.problems import NotFound, described
 from collector.database import reading
 from collector.tickets import ticket as shape
 from collector.tickets.lifecycle import Kind, State
+from rules.explain import explained
 
 router = APIRouter(tags=["tickets"])
 _MADE = described(400, 404, 413)
@@ -83,9 +84,10 @@ class Event(BaseModel):
 
 
 class TicketWhole(Ticket):
-    """A ticket with its reason and its history, oldest event first."""
+    """A ticket with its reason, the reason told in lines of text, and its history, oldest event first."""
 
     reason: Reason | None
+    explanation: str
     events: list[Event]
 
 
@@ -222,5 +224,6 @@ def _whole(parts: Parts, ticket: str) -> TicketWhole:
     return TicketWhole(
         **_ticket(found).model_dump(),
         reason=None if found.reason is None else Reason(**msgspec.to_builtins(found.reason)),
+        explanation="" if found.reason is None else explained(found.reason),
         events=[Event.model_validate(event, from_attributes=True) for event in parts.tickets.history(ticket)],
     )

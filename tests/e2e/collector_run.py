@@ -31,7 +31,10 @@ from tests import servers
 
 ROOT = Path(__file__).parents[2]
 SHAPE = Shape(
-    DeviceKind.UPS, "ups.rfc1628", Source.SNMP, [TableShape("ups", [""], ["charge_percent", "runtime_seconds"])]
+    DeviceKind.UPS,
+    "ups.rfc1628",
+    Source.SNMP,
+    [TableShape("ups", [""], ["charge_percent", "runtime_seconds", "on_battery"])],
 )
 
 
@@ -176,7 +179,9 @@ class ScriptedAgent:
         self.bus.subscribe([signals.ack_topic(self.id)], self._acked)
 
     def _acked(self, _topic: str, payload: bytes, done: Callable[[], None]) -> None:
-        self.acks.append(signals.open_ack(payload, self.key))
+        # One made before the collector noticed the registration carries no MAC: an agent does not believe it either.
+        with contextlib.suppress(signals.Forged):
+            self.acks.append(signals.open_ack(payload, self.key))
         done()
 
     def block(self, polls: list[tuple[int, str, list[float | None]]]) -> bytes:
@@ -202,9 +207,18 @@ class ScriptedAgent:
         """Publishes a block, when the broker is there."""
         until(lambda: self.bus.publish(signals.block_topic(self.shard, self.id), payload), "the broker takes a block")
 
-    def acknowledged(self, upto: int) -> signals.Ack:
+    def deliver(self, payload: bytes, upto: int) -> signals.Ack:
+        """Publishes a block, again every two seconds as an agent would, until it is acknowledged."""
+        for _ in range(30):
+            self.send(payload)
+            with contextlib.suppress(AssertionError):
+                return self.acknowledged(upto, 2)
+        raise AssertionError(f"never acknowledged up to {upto}")
+
+    def acknowledged(self, upto: int, seconds: float = 60) -> signals.Ack:
         """The acknowledgement that reaches a number."""
-        return until(lambda: next((ack for ack in self.acks if ack.upto >= upto), None), f"acknowledged up to {upto}")
+        what = f"acknowledged up to {upto}"
+        return until(lambda: next((ack for ack in self.acks if ack.upto >= upto), None), what, seconds)
 
 
 def consented(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""What the API answers, on real SQLite files."""
+"""What the API answers, on SQLite files and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from sqlalchemy import insert
 from collector import tables
 from collector.api.application import routes
 from collector.api.parts import Check
-from tests import api_parts
+from collector.database import open_postgres, open_sqlite
+from rules.finding import Evidence, Finding, Reason, Turn
+from tests import api_parts, servers
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def asked(tmp_path: Path) -> Iterator[api_parts.Asked]:
-    opened = api_parts.opened(tmp_path)
-    yield opened
-    opened.databases.close()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[api_parts.Asked]:
+    if request.param == "sqlite":
+        databases = open_sqlite(tmp_path)
+    else:
+        databases = open_postgres(servers.new_database(request.getfixturevalue("postgres_server")))
+    yield api_parts.opened(databases)
+    databases.close()
 
 
 @pytest.fixture
@@ -242,3 +247,16 @@ def test_a_method_that_is_not_possible_is_answered_with_those_that_are(client: h
     answer = client.delete("/api/v1/tickets")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
     assert answer.json()["detail"] == "DELETE is not possible here, GET, POST is"
+
+
+def test_a_ticket_of_a_rule_tells_why_in_words(asked: api_parts.Asked, client: httpx.Client) -> None:
+    evidence = Evidence("charge_percent < 50", 41.0, 50.0, held=True, unit="percent", spare="fires unless >= 50")
+    reason = Reason("ups.on_battery", "library/power.yaml:3", "v1", "critical", 5, [evidence], {"on_battery": 1.0})
+    turn = (Turn.OPENED, "s1", "a1", "ups1", "ups.on_battery", "ups", "", "critical", 5, 6, 7)
+    with asked.databases.service.begin() as connection:
+        asked.parts.tickets.apply([Finding(*turn, reason, {"en": "ups1 runs on battery"})], 7, connection)
+    found = client.get("/api/v1/tickets?rule=ups.on_battery&holds=true").json()["items"]
+    whole = client.get(f"/api/v1/tickets/{found[0]['id']}").json()
+    assert whole["reason"]["evidence"][0]["value"] == 41.0
+    assert "charge_percent < 50" in whole["explanation"]
+    assert [event["actor"] for event in whole["events"]] == ["forewarn"]

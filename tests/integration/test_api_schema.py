@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from collector.api.application import application, routes
 from collector.api.server import Server, bound
+from collector.database import open_sqlite
 from tests import api_parts
 
 TOKEN = {"Authorization": f"Bearer {api_parts.TOKEN}"}
@@ -18,7 +19,7 @@ schema = schemathesis.openapi.from_dict(routes().openapi())
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    asked = api_parts.opened(tmp_path_factory.mktemp("api"))
+    asked = api_parts.opened(open_sqlite(tmp_path_factory.mktemp("api")))
     server = Server(application(asked.parts), bound("127.0.0.1", 0))
     server.start()
     yield f"http://127.0.0.1:{server.port}"
