@@ -24,7 +24,8 @@ _FITS = ("crossing", "low", "high", "slope", "z", "level", "span")
 _AT_ONCE = 2048
 """Series fitted together: bounds the memory of their 276 pairwise slopes."""
 LEAST_SPAN = 24 * 3600 * 1000
-"""Milliseconds of history below which nothing is foretold (a shorter rise is as often a daily habit)."""
+"""Milliseconds of buckets, the first perhaps begun half-way, below which nothing is foretold: a shorter rise is as
+often a daily habit."""
 STRETCH = 1.5
 """`ttt < D` also wants the late end of the interval below D times this."""
 LEVERAGE = 4

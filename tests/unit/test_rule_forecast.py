@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rules.engine import Engine
+from rules.trend import BLOCKS, fit
+from tests.rule_batches import BEGIN, batch, one_rule, series, shape, told
+
+VOLUME = shape(("volume", ["a"], ["used_percent"]))
+HOUR = 3_600_000
+
+
+def line(hours: int, start: float, per_hour: float, noise: float = 0.0, seed: int = 1) -> list[list[float]]:
+    random = np.random.default_rng(seed)
+    at = np.arange(hours * 12) / 12
+    return (
+        (start + per_hour * at + random.normal(0, noise, len(at)))[:, None].tolist()
+        if noise
+        else (start + per_hour * at)[:, None].tolist()
+    )
+
+
+def opened(when: str, values: list[list[float]]) -> list[float]:
+    """Hours at which a condition first opened."""
+    found = told(Engine(one_rule(when)), batch(series(values, VOLUME, every=300_000)))
+    return [(one.t - BEGIN) / HOUR for one in found]
+
+
+def test_a_rise_is_foretold_once_a_day_of_it_is_known() -> None:
+    at = opened("ttt(used_percent, 98) < 72h", line(60, 65, 0.5, noise=0.3))
+    assert len(at) == 1
+    assert 23 <= at[0] <= 30
+
+
+def test_the_forecast_is_right_and_its_interval_holds_it() -> None:
+    engine = Engine(one_rule("ttt(used_percent, 98) < 72h"))
+    found = told(engine, batch(series(line(60, 65, 0.5, noise=0.3), VOLUME, every=300_000)))[0]
+    evidence = found.reason.evidence[0]
+    truth = (98 - 65) / 0.5 * 3600 - (found.t - BEGIN) / 1000
+    assert evidence.value == pytest.approx(truth, rel=0.15)
+    assert evidence.detail["low"] < truth < evidence.detail["high"]
+    assert evidence.detail["slope_per_day"] == pytest.approx(12, rel=0.15)
+    assert evidence.detail["p"] < 0.01
+
+
+def test_what_falls_is_foretold_downwards_only() -> None:
+    values = line(60, 60, -0.5, noise=0.3)
+    assert opened("ttt(used_percent, 20, 1h, down) < 72h", values)
+    assert opened("ttt(used_percent, 98) < 720h", values) == []
+
+
+def test_noise_a_step_and_a_short_rise_foretell_nothing() -> None:
+    assert opened("ttt(used_percent, 98) < 720h", line(160, 80, 0.0, noise=2.0)) == []
+    step = line(48, 70, 0.0, noise=0.2) + line(48, 85, 0.0, noise=0.2, seed=2)
+    assert opened("ttt(used_percent, 98) < 72h", step) == []
+    assert opened("ttt(used_percent, 98) < 72h", line(20, 80, 0.8, noise=0.2)) == []
+
+
+def test_a_low_level_and_a_far_horizon_on_a_short_history_wait() -> None:
+    assert opened("ttt(used_percent, 98) < 240h", line(40, 20, 0.5, noise=0.2)) == []
+    assert opened("ttt(used_percent, 98) < 240h", line(40, 65, 0.25, noise=0.1)) == []
+
+
+def test_a_threshold_that_is_reached_is_no_time_away() -> None:
+    at = opened("ttt(used_percent, 98).high == 0", line(48, 90, 0.25, noise=0.05))
+    assert len(at) == 1
+    assert 31 <= at[0] <= 34
+
+
+def test_a_gap_in_the_history_is_bridged_not_filled() -> None:
+    values = line(60, 65, 0.5, noise=0.3)
+    polls = [poll for poll in series(values, VOLUME, every=300_000) if not 10 * HOUR < poll.t - BEGIN < 20 * HOUR]
+    found = told(Engine(one_rule("ttt(used_percent, 98) < 72h")), batch(polls))
+    truth = (98 - 65) / 0.5 * 3600 - (found[0].t - BEGIN) / 1000
+    assert found[0].reason.evidence[0].value == pytest.approx(truth, rel=0.15)
+
+
+def test_unknown_until_there_is_enough() -> None:
+    recovered = "ttt(used_percent, 98) > 1h"
+    at = opened(recovered, line(30, 50, 0.0, noise=0.5))
+    assert len(at) == 1
+    assert 23 <= at[0] <= 25.1
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8])
+def test_the_interval_covers_the_true_crossing_as_often_as_it_says(correlation: float) -> None:
+    random = np.random.default_rng(3)
+    count, fold = 1000, 7
+    length = BLOCKS * fold
+    noise = random.normal(size=(count, length + 100))
+    for at in range(1, noise.shape[1]):
+        noise[:, at] = correlation * noise[:, at - 1] + math.sqrt(1 - correlation**2) * noise[:, at]
+    ahead = random.uniform(4, 20, count)
+    at = np.arange(BLOCKS) - (BLOCKS - 1)
+    slope = random.uniform(0.15, 0.6, count)
+    blocks = slope[:, None] * (at - ahead[:, None]) + noise[:, 100:].reshape(count, BLOCKS, fold).mean(axis=2)
+    found = fit(blocks, 0.0)
+    told = np.isfinite(found.crossing)
+    covered = (found.low <= ahead) & (ahead <= found.high)
+    assert told.mean() > 0.7
+    assert 0.85 <= covered[told].mean() <= 0.95
+
+
+def test_outliers_do_not_bend_the_line() -> None:
+    blocks = np.linspace(10, 33, BLOCKS)[None].copy()
+    blocks[0, [4, 15]] = 500, -300
+    assert fit(blocks, 40.0).slope[0] == pytest.approx(1.0, rel=0.01)
+
+
+def test_few_blocks_say_nothing() -> None:
+    blocks = np.full((1, BLOCKS), np.nan)
+    blocks[0, -7:] = np.arange(7)
+    assert math.isnan(fit(blocks, 40.0).crossing[0])
