@@ -217,6 +217,13 @@ def test_every_benchmark_the_documents_name_exists() -> None:
     assert named - set(benchmarks()) == set()
 
 
+def test_every_figure_the_documents_name_is_measured() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)`", texts()["docs/figures.md"], re.MULTILINE)
+    unknown = [figure for name, figure in rows if f'"{figure}"' not in texts().get(f"bench/{name}.py", "")]
+    assert rows
+    assert unknown == []
+
+
 def said_verbs() -> list[str]:
     """`forewarn` commands in the code of any page, up to their first argument or option."""
     code = []
