@@ -23,6 +23,7 @@ from collector.sitting import Sitting, Standing
 from forewarn.bus import Bus, Done, State
 from forewarn.signals import block_filter
 from forewarn.telemetry import Log
+from forewarn.wire import Reason
 
 log = Log(__name__)
 
@@ -167,8 +168,13 @@ class Intake:
         for (agent, epoch), mark in self.standing.marks.items():
             newest[agent] = max(newest.get(agent, (0, "")), (mark.begun, epoch))
         for agent, (_, epoch) in newest.items():
-            if agent in self._known.agents:
+            if agent in self._known.agents and not self._forked(agent):
                 self._acks.again(agent, epoch, self.standing.marks[agent, epoch].upto)
+
+    def _forked(self, agent: str) -> bool:
+        """Whether its last block was another's: a watermark would make it delete records that nobody committed."""
+        counters = self.standing.counters.get(agent)
+        return counters is not None and counters.held_reason.startswith(Reason.FORKED)
 
     def _process(self, messages: Sequence[Waiting]) -> set[str]:
         """Commits what is to be committed of these messages; returns the agents that have something to hear."""

@@ -76,7 +76,7 @@ class Standing:
 
 
 class Note(NamedTuple):
-    """What an agent is to hear: everything of `epoch` up to `upto` is committed."""
+    """What an agent is to hear: everything of `epoch` up to `upto` is committed, or why its blocks are held."""
 
     agent: str
     epoch: str
@@ -217,7 +217,9 @@ class Sitting:
         counters = self._count(spool[0])
         counters.held += 1
         counters.held_reason = storable(f"{held.reason}: {held.detail}"[:1000])
-        self.notes.append(Note(*spool, self._mark(spool).upto, held=held.reason))
+        # Of two agents with one spool nobody can tell which number is whose: none may be deleted, both begin anew.
+        upto = 0 if held.reason is Reason.FORKED else self._mark(spool).upto
+        self.notes.append(Note(*spool, upto, held=held.reason))
 
     def _note(self, spool: Spool, *, rewind: bool = False) -> None:
         self.notes.append(Note(*spool, self._mark(spool).upto, rewind=rewind))

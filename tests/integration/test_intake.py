@@ -223,8 +223,12 @@ def test_a_cloned_agent_is_named_and_nothing_of_it_is_taken(
     collector.send(script.topic, script.block(3, 5))
     ack = collector.send(script.topic, clone.block(again, until))
     assert ack is not None
-    assert (ack.held, ack.upto) == ("forked", 5)
+    assert (ack.held, ack.upto) == ("forked", 0)  # nothing of the clone's may be deleted
     assert collector.committed() == seqs(1, 5)
+    told = len(collector.payloads)
+    collector.intake._greet = True
+    collector.intake.turn(0)
+    assert len(collector.payloads) == told
     assert "two agents share this spool" in collector.counters().held_reason
     ack = collector.send(script.topic, script.block(6, 10))
     assert ack is not None
