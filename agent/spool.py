@@ -20,9 +20,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,13 +77,13 @@ class _Put:
     record: Record
     shape: Shape | None
     consent: str
-    future: Future[int] = field(default_factory=Future)
+    future: asyncio.Future[Any]
 
 
 @dataclass(slots=True)
 class _Job:
     work: Callable[[], Any]
-    future: Future[Any] = field(default_factory=Future)
+    future: asyncio.Future[Any]
 
 
 class Spool:
@@ -121,6 +120,7 @@ class Spool:
         self._closed = ""
         self._ending = threading.Event()
         self._watchers: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     @property
@@ -138,6 +138,7 @@ class Spool:
         Raises:
             Closed: the folder cannot be used.
         """
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
         await self._do(lambda: None)
         return self._standing
@@ -149,9 +150,10 @@ class Spool:
             wire.TooLarge: it could never travel.
             Closed: see the module.
         """
-        put = _Put(record, shape, consent)
+        put = _Put(record, shape, consent, self._loop.create_future())
         self._offer(put)
-        return await asyncio.wrap_future(put.future)
+        seq: int = await put.future
+        return seq
 
     async def cut(self, after: int, *, most: int, room: int) -> Piece | None:
         """What the next block behind seq `after` may hold; None when there is nothing."""
@@ -185,9 +187,9 @@ class Spool:
             await asyncio.to_thread(self._thread.join)
 
     async def _do(self, work: Callable[[], Any]) -> Any:
-        job = _Job(work)
+        job = _Job(work, self._loop.create_future())
         self._offer(job)
-        return await asyncio.wrap_future(job.future)
+        return await job.future
 
     def _offer(self, item: _Put | _Job) -> None:
         if self._closed:
@@ -267,10 +269,10 @@ class Spool:
             try:
                 result = job.work()
             except (sqlite3.Error, FileUnusable, OSError) as again:
-                _answer(job.future, SpoolError(f"the spool does not answer: {again}"))
+                self._answer([(job.future, SpoolError(f"the spool does not answer: {again}"))])
                 return
         self._note()
-        _answer(job.future, result)
+        self._answer([(job.future, result)])
 
     def _write(self, puts: list[_Put]) -> None:
         """Commits puts, after those that wait for room already; when there is none, all of them wait."""
@@ -302,10 +304,7 @@ class Spool:
             log.info("spool has room again", waited=len(puts))
             self._stuck = ""
         self._note()
-        for put, record in taken:
-            _answer(put.future, record.seq)
-        for put, too_large in refused:
-            _answer(put.future, too_large)
+        self._answer([(put.future, record.seq) for put, record in taken] + [(put.future, no) for put, no in refused])
 
     def _shed(self) -> None:
         file = self._epochs.file
@@ -362,15 +361,19 @@ class Spool:
                 item = self._queue.get_nowait()
                 if item is not None:
                     left.append(item)
-        for item in left:
-            _answer(item.future, Closed(self._closed))
+        self._answer([(item.future, Closed(self._closed)) for item in left])
+
+    def _answer(self, answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+        """Ends futures on their loop, many in one call: waking it costs more than a record does."""
+        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+            self._loop.call_soon_threadsafe(_end, answers)
 
 
-def _answer(future: Future[Any], result: object) -> None:
-    """Ends a future, unless whoever waited for it was cancelled."""
-    if not future.set_running_or_notify_cancel():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _end(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+    for future, result in answers:
+        if future.done():  # Whoever waited was cancelled.
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
