@@ -228,6 +228,12 @@ outbox = Table(
     Column("failed", BigInteger, comment="given up, with the reason in `why`"),
     Column("why", Text, nullable=False, server_default=""),
     Index(
+        "outbox_held",
+        "ticket",
+        sqlite_where=text("held_for <> '' AND sent IS NULL AND failed IS NULL"),
+        postgresql_where=text("held_for <> '' AND sent IS NULL AND failed IS NULL"),
+    ),
+    Index(
         "outbox_due",
         "due",
         sqlite_where=text("sent IS NULL AND failed IS NULL"),

@@ -17,7 +17,19 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from ulid import ULID
 
@@ -40,7 +52,12 @@ _FIRST_DELAY = 5.0
 _LONGEST_DELAY = 3600.0
 _o = tables.outbox
 _waiting = (_o.c.sent.is_(None), _o.c.failed.is_(None))
-_held = (*_waiting, _o.c.held_for != "", _o.c.attempts == 0)
+_named: ColumnElement[bool] = literal_column("held_for <> ''")
+_held = (*_waiting, _named, _o.c.attempts == 0)
+"""As the condition of the index `outbox_held`, which only a literal can prove; a claimed row is no longer held."""
+_ADD = insert(_o)
+_HELD_OF = select(_o.c.notice).where(*_held, _o.c.ticket == bindparam("wanted")).limit(1)
+_WITHDRAW = update(_o).where(*_held, _o.c.ticket == bindparam("wanted"))
 
 _BEGINS = (Kind.OPENED, Kind.REOPENED, Kind.OCCURRENCE)
 
@@ -69,10 +86,21 @@ class Outbox:
         if told is None:
             return
         due = now + HELD_AT_MOST if backlog_of else now
+        notice = _notice(ticket, told, occurred_at, now)
+        rows = []
         for channel in self._channels:
-            notice = _notice(ticket, told, occurred_at, now)
-            row = {"id": notice.id, "ticket": ticket.id, "channel": channel, "notice": msgspec.to_builtins(notice)}
-            connection.execute(insert(_o).values(**row, created=now, due=due, held_for=backlog_of))
+            id_ = str(ULID())
+            row = {
+                "id": id_,
+                "ticket": ticket.id,
+                "channel": channel,
+                "created": now,
+                "due": due,
+                "held_for": backlog_of,
+            }
+            rows.append({**row, "notice": msgspec.to_builtins(msgspec.structs.replace(notice, id=id_))})
+        if rows:
+            connection.execute(_ADD, rows)
 
     def release(self, connection: Connection, agents: Collection[str]) -> None:
         """Lets go what was held for agents that have delivered their backlog."""
@@ -83,7 +111,7 @@ class Outbox:
 
 def _notice(ticket: Ticket, kind: Kind, occurred_at: int, now: int) -> Notice:
     return Notice(
-        id=str(ULID()),
+        id="",
         ticket=ticket.id,
         event=kind,
         severity=ticket.severity,
@@ -99,12 +127,11 @@ def _notice(ticket: Ticket, kind: Kind, occurred_at: int, now: int) -> Notice:
 
 def _withdraw(connection: Connection, ticket: str, now: int) -> Kind | None:
     """Takes back what is held of a ticket; says what it would have told."""
-    mine = (*_held, _o.c.ticket == ticket)
-    row = connection.execute(select(_o.c.notice).where(*mine).limit(1)).first()
+    row = connection.execute(_HELD_OF, {"wanted": ticket}).first()
     if row is None:
         return None
     why = "withdrawn: what it told had passed before the agent's backlog was through"
-    taken = connection.execute(update(_o).where(*mine).values(failed=now, why=why))
+    taken = connection.execute(_WITHDRAW, {"wanted": ticket, "failed": now, "why": why})
     return Kind(row.notice["event"]) if taken.rowcount else None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, func, select, update
@@ -33,6 +34,8 @@ PROJECTION = "rules"
 LAGGING = 5 * 60 * 1000
 """A finding whose record arrived this many milliseconds after its time belongs to its agent's backlog."""
 
+_CONTESTED = (Verdict.OPEN, Verdict.SUCCEED, Verdict.REOPEN)
+"""What another writer can make impossible."""
 _TRIES = 5
 
 
@@ -112,7 +115,7 @@ class Book:
             ticket = rows.newest(connection, rows.fault_of(finding))
             verdict = weigh(None if ticket is None else rows.standing(connection, ticket), finding)
             try:
-                with connection.begin_nested():
+                with connection.begin_nested() if verdict in _CONTESTED else nullcontext():
                     self._carry_out(connection, verdict, ticket, finding)
             except IntegrityError:
                 # A person reopened an older ticket of the fault, or another process opened one, just now.
@@ -128,66 +131,54 @@ class Book:
         if ticket is None or verdict is Verdict.SUCCEED:
             self._open(connection, finding, ticket)
         elif verdict is Verdict.RECOVER:
-            rows.change(connection, ticket.id, recovered=finding.t)
-            self._turned(connection, ticket.id, Kind.RECOVERED, finding, tell=ticket.state is not State.CLOSED)
+            after = rows.change(connection, ticket, {"recovered": finding.t})
+            self._turned(connection, after, Kind.RECOVERED, finding, tell=ticket.state is not State.CLOSED)
         else:
             self._again(connection, verdict, ticket, finding)
 
     def _open(self, connection: Connection, finding: Finding, previous: Ticket | None) -> None:
         now, id_ = self._now(), str(ULID())
         if previous is not None and previous.state is not State.CLOSED:
-            rows.change(connection, previous.id, state=State.CLOSED, closed_at=now)
+            rows.change(connection, previous, {"state": State.CLOSED, "closed_at": now})
             self._note(connection, previous.id, Kind.CLOSED, finding, {"successor": id_})
-        rows.add(
-            connection,
-            id=id_,
+        opened = {
+            "id": id_,
             **rows.fault_of(finding)._asdict(),
-            table=finding.table,
-            position=finding.position,
-            state=State.OPEN,
+            "table": finding.table,
+            "position": finding.position,
             **rows.said(finding),
-            previous=None if previous is None else previous.id,
-            occurred_at=finding.t,
-            recorded_at=now,
-        )
-        self._turned(connection, id_, Kind.OPENED, finding)
+            "previous": None if previous is None else previous.id,
+            "occurred_at": finding.t,
+            "recorded_at": now,
+        }
+        self._turned(connection, rows.add(connection, opened), Kind.OPENED, finding)
 
     def _again(self, connection: Connection, verdict: Verdict, ticket: Ticket, finding: Finding) -> None:
         changes: dict[str, Any] = rows.said(finding)
-        if verdict is Verdict.CHANGE:
-            rows.change(connection, ticket.id, **changes)
-            worse = worsened(ticket.severity, finding.severity) and ticket.state is not State.CLOSED
-            self._turned(connection, ticket.id, Kind.CHANGED, finding, tell=worse)
-            return
-        changes["recovered"] = None
         kind = Kind.OCCURRENCE
+        tell = verdict is not Verdict.REPEAT
+        if verdict is Verdict.CHANGE:
+            kind = Kind.CHANGED
+            tell = worsened(ticket.severity, finding.severity) and ticket.state is not State.CLOSED
+        else:
+            changes["recovered"] = None
         if verdict is Verdict.REOPEN:
             kind = Kind.REOPENED
             changes |= {"state": State.OPEN, "closed_at": None, "acknowledged_by": ""}
-        rows.change(connection, ticket.id, **changes)
-        self._turned(connection, ticket.id, kind, finding, tell=verdict is not Verdict.REPEAT)
+        self._turned(connection, rows.change(connection, ticket, changes), kind, finding, tell=tell)
 
-    def _turned(self, connection: Connection, id_: str, kind: Kind, finding: Finding, *, tell: bool = True) -> None:
-        self._note(connection, id_, kind, finding, rows.said(finding))
-        if tell:
+    def _turned(
+        self, connection: Connection, ticket: Ticket, kind: Kind, finding: Finding, *, tell: bool = True
+    ) -> None:
+        """Notes a turn in the history of `ticket`, as it is after it, and tells of it."""
+        self._note(connection, ticket.id, kind, finding, rows.said(finding))
+        if tell and self._teller is not None:
             late = finding.arrived - finding.t > LAGGING
-            self._tell(connection, id_, kind, finding.t, finding.agent if late else "")
+            self._teller.tell(connection, ticket, kind, finding.t, finding.agent if late else "")
 
     def _note(self, connection: Connection, id_: str, kind: Kind, finding: Finding, detail: dict[str, Any]) -> None:
-        rows.note(
-            connection,
-            ticket=id_,
-            kind=kind,
-            actor=SYSTEM,
-            occurred_at=finding.t,
-            recorded_at=self._now(),
-            position=finding.position,
-            detail=detail,
-        )
-
-    def _tell(self, connection: Connection, id_: str, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
-        if self._teller is not None:
-            self._teller.tell(connection, rows.one(connection, id_), kind, occurred_at, backlog_of)
+        made = {"ticket": id_, "kind": kind, "actor": SYSTEM, "position": finding.position, "detail": detail}
+        rows.note(connection, {**made, "occurred_at": finding.t, "recorded_at": self._now()})
 
     # What people do
 
@@ -206,12 +197,13 @@ class Book:
         now, id_ = self._now(), str(ULID())
         at = now if occurred_at is None else occurred_at
         texts = rows.storable({"severity": severity, "title": title, "advice": advice or {}, "reason": None})
+        about = {"site": site, "device": device, "rule": "", "position": 0}
         with self._service.begin() as connection:
-            made = {"state": State.OPEN, "occurred_at": at, "recorded_at": now}
-            rows.add(connection, id=id_, site=site, device=device, rule="", instance="", position=0, **texts, **made)
+            ticket = rows.add(connection, {"id": id_, **about, **texts, "occurred_at": at, "recorded_at": now})
             self._acted(connection, id_, Kind.OPENED, actor, texts, at)
-            self._tell(connection, id_, Kind.OPENED, at)
-            return rows.one(connection, id_)
+            if self._teller is not None:
+                self._teller.tell(connection, ticket, Kind.OPENED, at)
+            return ticket
 
     def acknowledge(self, id_: str, actor: str, note: str = "") -> Ticket:
         """Takes notice of a ticket."""
@@ -251,9 +243,8 @@ class Book:
                 step = judge(rows.standing(connection, ticket), act, text)
                 if isinstance(step, Refusal):
                     raise NotAllowed(step)
-                rows.change(connection, id_, state=step.state, **rows.storable(changes))
                 self._acted(connection, id_, step.kind, actor, {**detail, "holds": ticket.holds}, self._now())
-                return rows.one(connection, id_)
+                return rows.change(connection, ticket, {"state": step.state, **rows.storable(changes)})
         except IntegrityError as refused:
             raise NotAllowed(Refusal.ANOTHER_OPEN) from refused
 
@@ -262,7 +253,7 @@ class Book:
     ) -> None:
         said = {name: value for name, value in detail.items() if value != ""}
         made = {"occurred_at": occurred_at, "recorded_at": self._now(), "position": None}
-        rows.note(connection, ticket=id_, kind=kind, actor=actor, detail=rows.storable(said), **made)
+        rows.note(connection, {"ticket": id_, "kind": kind, "actor": actor, "detail": rows.storable(said), **made})
 
     # What is asked
 

@@ -6,7 +6,7 @@ import math
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Select, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, insert, literal_column, select, update
 
 from collector import tables
 from collector.tickets.lifecycle import SYSTEM, Kind, Standing, State
@@ -17,16 +17,30 @@ _t = tables.ticket
 _e = tables.ticket_event
 
 
+# Statements are made once; the planner may use a partial index only where its condition stands in the statement itself.
+_by_rule: ColumnElement[bool] = literal_column("rule <> ''")
+_NEWEST = (
+    select(_t)
+    .where(*(_t.c[name] == bindparam(name) for name in Fault._fields), _by_rule)
+    .order_by(case((_t.c.state != State.CLOSED, 0), else_=1), _t.c.position.desc())
+    .limit(1)
+    .with_for_update()
+)
+_ONE = select(_t).where(_t.c.id == bindparam("wanted"))
+_LOCKED = _ONE.with_for_update()
+_ADD = insert(_t)
+_CHANGE = update(_t).where(_t.c.id == bindparam("wanted"))
+_NOTE = insert(_e)
+_HISTORY = select(_e).where(_e.c.ticket == bindparam("wanted")).order_by(_e.c.id)
+_ENDED_BY_PEOPLE = select(func.max(_e.c.occurred_at)).where(
+    _e.c.ticket == bindparam("wanted"), _e.c.kind.in_([Kind.RESOLVED, Kind.CLOSED]), _e.c.actor != SYSTEM
+)
+
+
 def newest(connection: Connection, fault: Fault) -> Ticket | None:
-    """The ticket of a fault that is not closed, else the one opened last; locked until the transaction ends."""
-    unclosed = case((_t.c.state != State.CLOSED, 0), else_=1)
-    query = select(_t).where(*_about(fault)).order_by(unclosed, _t.c.position.desc()).limit(1).with_for_update()
-    row = connection.execute(query).mappings().first()
+    """The ticket of a rule's fault that is not closed, else the one opened last; locked until the transaction ends."""
+    row = connection.execute(_NEWEST, fault._asdict()).mappings().first()
     return None if row is None else ticket_of(row)
-
-
-def _about(fault: Fault) -> list[Any]:
-    return [_t.c[name] == value for name, value in fault._asdict().items()]
 
 
 def locked(connection: Connection, id_: str) -> Ticket:
@@ -35,7 +49,7 @@ def locked(connection: Connection, id_: str) -> Ticket:
     Raises:
         Unknown: there is none of this id.
     """
-    return _read(connection, select(_t).where(_t.c.id == id_).with_for_update(), id_)
+    return _read(connection, _LOCKED, id_)
 
 
 def one(connection: Connection, id_: str) -> Ticket:
@@ -44,11 +58,11 @@ def one(connection: Connection, id_: str) -> Ticket:
     Raises:
         Unknown: there is none of this id.
     """
-    return _read(connection, select(_t).where(_t.c.id == id_), id_)
+    return _read(connection, _ONE, id_)
 
 
 def _read(connection: Connection, query: Select[Any], id_: str) -> Ticket:
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(query, {"wanted": id_}).mappings().first()
     if row is None:
         raise Unknown(f"there is no ticket `{id_}`")
     return ticket_of(row)
@@ -71,32 +85,44 @@ def standing(connection: Connection, ticket: Ticket) -> Standing:
 
 
 def _ended_by_people(connection: Connection, id_: str) -> list[int]:
-    query = select(func.max(_e.c.occurred_at)).where(
-        _e.c.ticket == id_, _e.c.kind.in_([Kind.RESOLVED, Kind.CLOSED]), _e.c.actor != SYSTEM
-    )
-    last = connection.execute(query).scalar()
+    last = connection.execute(_ENDED_BY_PEOPLE, {"wanted": id_}).scalar()
     return [] if last is None else [int(last)]
 
 
-def add(connection: Connection, **columns: Any) -> None:
+def add(connection: Connection, columns: dict[str, Any]) -> Ticket:
     """Writes a new ticket."""
-    connection.execute(insert(_t).values(columns))
+    whole = {**_NEW, **columns}
+    connection.execute(_ADD, whole)
+    return ticket_of(whole)
 
 
-def change(connection: Connection, id_: str, **columns: Any) -> None:
-    """Changes some columns of a ticket."""
-    connection.execute(update(_t).where(_t.c.id == id_).values(columns))
+_NEW: dict[str, Any] = {
+    "table": "",
+    "instance": "",
+    "state": State.OPEN,
+    "reason": None,
+    "recovered": None,
+    "assignee": "",
+    "acknowledged_by": "",
+    "previous": None,
+    "closed_at": None,
+}
 
 
-def note(connection: Connection, **columns: Any) -> None:
+def change(connection: Connection, ticket: Ticket, columns: dict[str, Any]) -> Ticket:
+    """Changes some columns of a ticket; gives the ticket as it is then."""
+    connection.execute(_CHANGE, {"wanted": ticket.id, **columns})
+    return ticket_of({**msgspec.structs.asdict(ticket), **columns})
+
+
+def note(connection: Connection, columns: dict[str, Any]) -> None:
     """Adds a line to a ticket's history. There is nothing that changes or removes one."""
-    connection.execute(insert(_e).values(columns))
+    connection.execute(_NOTE, columns)
 
 
 def history(connection: Connection, id_: str) -> list[Event]:
     """All that happened to a ticket, in order."""
-    rows = connection.execute(select(_e).where(_e.c.ticket == id_).order_by(_e.c.id)).mappings()
-    return [event_of(row) for row in rows]
+    return [event_of(row) for row in connection.execute(_HISTORY, {"wanted": id_}).mappings()]
 
 
 def fault_of(finding: Finding) -> Fault:

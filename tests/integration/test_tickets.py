@@ -6,11 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from collector import tables
 from collector.database import Databases
+from collector.notify import outbox
+from collector.tickets import rows
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import SYSTEM, Kind, Refusal, State, Verdict
 from collector.tickets.ticket import NotAllowed, Search, Unknown
@@ -286,6 +288,29 @@ def test_history_cannot_be_rewritten(book, databases):
         with pytest.raises(DBAPIError, match="append-only"), databases.service.begin() as connection:
             connection.execute(statement)
     assert [event.actor for event in book.history(only(book).id)] == [SYSTEM]
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (rows._NEWEST, "ticket_once_per_opening"),
+        (rows._HISTORY, "event_of_ticket"),
+        (outbox._HELD_OF, "outbox_held"),
+    ],
+)
+def test_what_every_finding_asks_is_found_by_an_index_however_many_there_are(databases, statement, index):
+    asked = []
+    with databases.service.connect() as connection:
+        values = dict.fromkeys(("site", "device", "rule", "instance", "wanted"), "x")
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        connection.execute(statement, {name: value for name, value in values.items() if name in str(statement)})
+        text, given = asked[-1]
+        if connection.dialect.name == "sqlite":
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all()
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            plan = connection.exec_driver_sql(f"EXPLAIN {text}", given).all()
+    assert index in str(plan)
 
 
 def at_once(*jobs):
