@@ -21,9 +21,13 @@ from tests import api_parts, servers
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+on_both = pytest.mark.parametrize("asked", ["sqlite", "postgresql"], indirect=True)
+"""For what a dialect could answer otherwise."""
+
+
+@pytest.fixture
 def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[api_parts.Asked]:
-    if request.param == "sqlite":
+    if getattr(request, "param", "sqlite") == "sqlite":
         databases = open_sqlite(tmp_path)
     else:
         databases = open_postgres(servers.new_database(request.getfixturevalue("postgres_server")))
@@ -59,6 +63,7 @@ def test_the_token_is_judged_before_the_request_is_read(asked: api_parts.Asked) 
         assert stranger.get("/api/v1/tickets?limit=many").status_code == 401
 
 
+@on_both
 def test_sites_are_listed_page_by_page(client: httpx.Client) -> None:
     first = client.get("/api/v1/sites?limit=2").json()
     assert [site["id"] for site in first["items"]] == ["s1", "s2"]
@@ -67,6 +72,7 @@ def test_sites_are_listed_page_by_page(client: httpx.Client) -> None:
     assert rest["next"] is None
 
 
+@on_both
 def test_a_site_counts_its_agents_and_devices(client: httpx.Client) -> None:
     assert client.get("/api/v1/sites/s1").json() == {
         "id": "s1",
@@ -90,6 +96,7 @@ def test_no_answer_carries_an_agents_secret(client: httpx.Client) -> None:
         assert "hush" not in client.get(f"/api/v1/{path}").text
 
 
+@on_both
 def test_devices_are_listed_over_page_borders(client: httpx.Client) -> None:
     first = client.get("/api/v1/devices?limit=1").json()
     second = client.get("/api/v1/devices", params={"limit": 1, "after": first["next"]}).json()
@@ -144,6 +151,7 @@ def test_a_body_beyond_the_limit_is_refused(client: httpx.Client) -> None:
     assert answer.json()["detail"] == "the body has more than 262144 bytes"
 
 
+@on_both
 def test_a_ticket_goes_through_its_life_in_the_name_of_who_acts(client: httpx.Client) -> None:
     ticket = made_by_hand(client, severity="critical", text="Like burnt plastic")
     path = f"/api/v1/tickets/{ticket['id']}"
@@ -174,6 +182,7 @@ def test_a_ticket_for_a_site_that_is_not_there_is_not_made(client: httpx.Client)
     assert client.get("/api/v1/tickets").json()["items"] == []
 
 
+@on_both
 def test_tickets_are_found_newest_first_by_state_and_page(client: httpx.Client) -> None:
     made = [made_by_hand(client, title=f"No {at}")["id"] for at in range(3)]
     client.post(f"/api/v1/tickets/{made[1]}/close", json={})
@@ -182,6 +191,7 @@ def test_tickets_are_found_newest_first_by_state_and_page(client: httpx.Client) 
     assert [item["id"] for item in still["items"] + rest["items"]] == [made[2], made[0]]
 
 
+@on_both
 def test_delivery_shows_watermark_lag_and_why_blocks_are_held(asked: api_parts.Asked, client: httpx.Client) -> None:
     with asked.databases.journal.begin() as connection:
         spoken = {"agent": "a1", "epoch": "E", "oldest": 5, "head": 30, "heard": 9, "lost": 2, "held_reason": "forked"}
@@ -195,6 +205,7 @@ def test_delivery_shows_watermark_lag_and_why_blocks_are_held(asked: api_parts.A
     assert client.get("/api/v1/agents/a1").json()["heard"] == 9
 
 
+@on_both
 def test_what_was_set_aside_is_listed_newest_first(asked: api_parts.Asked, client: httpx.Client) -> None:
     row = {"arrived": 1, "topic": "fw/1/t/03/a1", "agent": "a1", "detail": "begins with b'x'", "size": 1}
     with asked.databases.journal.begin() as connection:
@@ -215,6 +226,7 @@ def test_readiness_names_what_is_missing_without_a_token(asked: api_parts.Asked)
         assert (answer.status_code, answer.json()["missing"]) == (503, ["series"])
 
 
+@on_both
 def test_metrics_are_those_that_the_documentation_lists(asked: api_parts.Asked) -> None:
     asked.checks.append(Check(name="series", ok=True, lag=3))
     with asked.client() as client:
@@ -249,6 +261,7 @@ def test_a_method_that_is_not_possible_is_answered_with_those_that_are(client: h
     assert answer.json()["detail"] == "DELETE is not possible here, GET, POST is"
 
 
+@on_both
 def test_a_ticket_of_a_rule_tells_why_in_words(asked: api_parts.Asked, client: httpx.Client) -> None:
     evidence = Evidence("charge_percent < 50", 41.0, 50.0, held=True, unit="percent", spare="fires unless >= 50")
     reason = Reason("ups.on_battery", "library/power.yaml:3", "v1", "critical", 5, [evidence], {"on_battery": 1.0})
