@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from rules.frames import UNSEEN, Booleans, Frame, Runs
 from rules.samples import Integers
 
 Rings = npt.NDArray[np.floating]
+Kept = TypeVar("Kept", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,18 @@ class Segments:
     """Whether a series is seen for the first time."""
 
     @property
-    def continued(self) -> Integers:
-        """The segments that go on in the bucket that was open before."""
-        return np.flatnonzero(self.first & (self.bucket == self.current[self.device]))
+    def goes_on(self) -> Booleans:
+        """Which segments go on in the bucket that was open before, bool[S]."""
+        return np.asarray(self.first & (self.bucket == self.current[self.device]))
+
+    @property
+    def single(self) -> bool:
+        """Whether every device has one segment: what a segment has is then what its device has."""
+        return len(self.bucket) == len(self.current)
+
+    def each(self, by_device: Kept) -> Kept:
+        """By device to by segment, along the first axis."""
+        return by_device if self.single else cast("Kept", by_device[self.device])
 
     @property
     def finals(self) -> Integers:
@@ -58,20 +69,24 @@ def segments(frame: Frame, width: int, held: Integers, late: Callable[[int, int]
     """
     number = frame.buckets(width)
     owner = frame.runs.owner
-    runs = Runs.split((number[1:] != number[:-1]) | (owner[1:] != owner[:-1]))
+    runs = frame.runs if frame.runs.single else Runs.split((number[1:] != number[:-1]) | (owner[1:] != owner[:-1]))
     bucket, device = number[runs.starts], owner[runs.starts]
     first = np.ones(len(bucket), np.bool_)
     first[1:] = device[1:] != device[:-1]
-    current = held.max(axis=1) if held.shape[1] > 1 else held[:, 0]
+    current = held[:, 0]
+    apart = not bool((held == held[:, :1]).all())
+    if apart:
+        current = held.max(axis=1)
     rolls = ~first | (bucket != current[device])
-    if held.shape[1] > 1:
+    if apart:
         behind = (held != current[:, None]) & (held != UNSEEN)
         for row, column in np.argwhere(behind).tolist():
             late(int(frame.slots[row, column]), int(current[row] - held[row, column]))
             rolls |= first & (device == row)
     unseen = current == UNSEEN
     current = np.where(unseen, bucket[first] - 1, current)
-    return Segments(runs, bucket, device, first, rolls, current, bool((held == UNSEEN).any()))
+    blank = bool((held == UNSEEN).any()) if apart else bool(unseen.any())
+    return Segments(runs, bucket, device, first, rolls, current, blank)
 
 
 class Roll:
@@ -84,9 +99,7 @@ class Roll:
         self.length = length
         self.rolling = np.flatnonzero(cut.rolls)
         own = cut.device[self.rolling]
-        self.next_only = len(cut.bucket) == len(cut.current) and bool(
-            (cut.bucket[self.rolling] == cut.current[own] + 1).all()
-        )
+        self.next_only = cut.single and bool((cut.bucket[self.rolling] == cut.current[own] + 1).all())
         """Whether each device has one segment, in the bucket right after the one open before: the live case."""
         if self.next_only:
             self.devices, self.involved, self.last = own, self.rolling, np.arange(len(own))

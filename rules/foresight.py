@@ -62,11 +62,14 @@ class TimeTo(Operator):
         self._cut = cut = segments(frame, self.width, self.state["bucket"][slots], self._late)
         self._fits = {}
         pieces = _Pieces(frame, cut, x, self.width)
-        pieces.write(self.state["open"], slots[cut.device], cut.continued)
-        if cut.rolls.any():
-            if len(cut.bucket) > len(cut.current):
+        places = cut.each(slots)
+        if not cut.rolls.any():
+            pieces.write(self.state["open"], places)
+        else:
+            pieces.write(self.state["open"], places, cut.goes_on)
+            if not cut.single:
                 # A device with several segments has several fits; else the state after rolling has the only one.
-                self._fits = {name: self.state[name][slots][cut.device] for name in _FITS}
+                self._fits = {name: cut.each(self.state[name][slots]) for name in _FITS}
             self._roll(frame, cut, pieces)
         if cut.blank or cut.rolls.any():
             self.state["bucket"][slots] = cut.bucket[cut.finals][:, None]
@@ -103,7 +106,7 @@ class TimeTo(Operator):
         """One number of the fit in force for each segment, [S, k]; without a roll that is the state's."""
         assert self._cut is not None, "results follow apply"
         if name not in self._fits:
-            self._fits[name] = self.state[name][frame.slots][self._cut.device]
+            self._fits[name] = self._cut.each(self.state[name][frame.slots])
         return self._fits[name]
 
     def _per_row(self, name: str, frame: Frame) -> Floats:
@@ -116,17 +119,18 @@ class TimeTo(Operator):
         roll = Roll(cut, RING)
         moved = frame.slots[roll.devices]
         opened = _middle(self.state["open"][moved])
-        new = np.ones(len(cut.bucket), np.bool_)
-        new[cut.continued] = False
+        new = ~cut.goes_on
         fresh = roll.involved[new[roll.involved]]
         buffers = np.full((len(fresh), len(frame.instances), PIECES), np.nan, np.float32)
         pieces.write_buffers(buffers, fresh)
-        summaries = np.full((len(cut.bucket), len(frame.instances)), np.nan, np.float32)
-        home = np.full(len(cut.current), -1)
-        home[roll.devices] = np.arange(len(roll.devices))
-        going = cut.continued[home[cut.device[cut.continued]] >= 0]
-        summaries[going] = opened[home[cut.device[going]]]
-        summaries[fresh] = _middle(buffers)
+        summaries = opened
+        if not roll.next_only:
+            summaries = np.full((len(cut.bucket), len(frame.instances)), np.nan, np.float32)
+            home = np.full(len(cut.current), -1)
+            home[roll.devices] = np.arange(len(roll.devices))
+            going = np.flatnonzero(~new & (home[cut.device] >= 0))
+            summaries[going] = opened[home[cut.device[going]]]
+            summaries[fresh] = _middle(buffers)
         windows = roll.windows(self.state["ring"][moved], opened, summaries, np.nan)
         begins = cut.bucket[roll.rolling] * self.width - frame.offsets[cut.device[roll.rolling]]
         fits = self._fitted(windows, begins)
@@ -198,20 +202,22 @@ class _Pieces:
         self.segment, self.piece = segment[runs.starts], piece[runs.starts]
         self.values = np.where(rows >= 0, np.take_along_axis(x, np.maximum(rows, 0), 0), np.nan)
 
-    def write(self, opened: Rings, slots: Integers, which: Integers) -> None:
-        """Puts the pieces of the segments `which` into `opened` [slots, 12], at the slots [S, k] of each segment."""
-        values, home, piece = self.values, slots[self.segment], self.piece
-        if len(which) < len(slots):
-            wanted = np.zeros(len(slots), np.bool_)
-            wanted[which] = True
-            mine = wanted[self.segment]
-            values, home, piece = values[mine], home[mine], piece[mine]
+    def write(self, opened: Rings, slots: Integers, which: Booleans | None = None) -> None:
+        """Puts the pieces of the segments `which` (None: all) into `opened` [slots, 12].
+
+        `slots` int64[S, k] are the places of each segment.
+        """
+        home = slots if len(slots) == len(self.segment) else slots[self.segment]
+        at, values = home * PIECES + self.piece[:, None], self.values
+        if which is not None:
+            mine = which[self.segment]
+            at, values = at[mine], values[mine]
         known = ~np.isnan(values)
+        flat = opened.reshape(-1)
         if known.all():
-            opened[home, piece[:, None]] = values
-            return
-        stretch, column = np.nonzero(known)
-        opened[home[stretch, column], piece[stretch]] = values[stretch, column]
+            flat[at] = values
+        else:
+            flat[at[known]] = values[known]
 
     def write_buffers(self, buffers: Rings, which: Integers) -> None:
         """Puts the pieces of the segments `which` (ascending) into `buffers` [len(which), k, 12]."""

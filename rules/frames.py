@@ -41,8 +41,12 @@ class Runs:
     def split(cls, changes: Booleans) -> Runs:
         """Runs that end where `changes`, bool[N - 1], is true between a row and its next."""
         rows = len(changes) + 1
-        starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
-        lengths = np.diff(starts, append=rows)
+        edges = np.empty(int(np.count_nonzero(changes)) + 2, np.int64)
+        edges[0], edges[-1] = 0, rows
+        np.add(np.flatnonzero(changes), 1, out=edges[1:-1])
+        starts, lengths = edges[:-1], edges[1:] - edges[:-1]
+        if len(starts) == rows:
+            return cls(starts, lengths, rows, starts)
         return cls(starts, lengths, rows, np.repeat(np.arange(len(starts)), lengths))
 
     @property
@@ -88,7 +92,8 @@ class Frame:
 
     def column(self, name: str) -> Floats:
         """Values of a field, float64[N, k]."""
-        return self.columns.get(name, self.unknown) if self.columns else self.unknown
+        found = self.columns.get(name)
+        return self.unknown if found is None else found
 
     def buckets(self, width: int) -> Integers:
         """The number of the bucket of `width` ms that each row falls into, shifted by device; int64[N]."""

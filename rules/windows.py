@@ -75,9 +75,8 @@ class Window(Operator):
         """Adds the rows to one channel; returns it over the window, closed and open, after each row."""
         slots = frame.slots
         opened = self.state[channel.open][slots]
-        closed = self.state[channel.closed][slots][cut.device]
-        initial = np.full(closed.shape, channel.blank)
-        initial[cut.continued] = opened[cut.device[cut.continued]]
+        closed = cut.each(self.state[channel.closed][slots])
+        initial = np.where(cut.goes_on[:, None], cut.each(opened), channel.blank) if roll is not None else opened
         running = accumulate(channel.ufunc, x, cut.runs, initial)
         if roll is not None:
             moved = slots[roll.devices]
