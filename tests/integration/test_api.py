@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import insert
 
 from collector import tables
-from collector.api.application import routes
+from collector.api.application import application, routes
 from collector.api.parts import Check
+from collector.api.server import Server, bound
 from collector.database import open_postgres, open_sqlite
 from rules.finding import Evidence, Finding, Reason, Turn
 from tests import api_parts, servers
@@ -273,3 +274,13 @@ def test_a_ticket_of_a_rule_tells_why_in_words(asked: api_parts.Asked, client: h
     assert whole["reason"]["evidence"][0]["value"] == 41.0
     assert "charge_percent < 50" in whole["explanation"]
     assert [event["actor"] for event in whole["events"]] == ["forewarn"]
+
+
+def test_a_process_that_only_takes_in_answers_health_and_nothing_else(asked: api_parts.Asked) -> None:
+    server = Server(application(asked.parts, serves=False), bound("127.0.0.1", 0))
+    server.start()
+    token = {"Authorization": f"Bearer {api_parts.TOKEN}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", headers=token, trust_env=False) as client:
+        assert client.get("/livez").status_code == 200
+        assert client.get("/api/v1/sites").status_code == 404
+    server.close()

@@ -132,3 +132,16 @@ def test_an_unknown_command_is_answered_with_the_nearest(folder: Path) -> None:
 
 def test_the_description_of_the_api_is_printed(folder: Path) -> None:
     assert json.loads(typed(folder, "openapi").stdout)["info"]["title"] == "forewarn collector"
+
+
+def test_a_wrong_rule_of_ones_own_ends_the_run_with_its_place(folder: Path) -> None:
+    (folder / "own").mkdir()
+    (folder / "own" / "mine.yaml").write_text("- id: mine.one\n  on: {table: volum}\n")
+    settings = "folder: data\nbroker: {host: x}\napi: {port: 0}\nrules: {folders: [own]}\n"
+    (folder / "collector.yaml").write_text(settings)
+    assert "own/mine.yaml:" in typed(folder, "run", code=2).stderr
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(folder: Path) -> None:
+    (folder / "data").write_text("in the way")
+    assert "data" in typed(folder, "run", code=2).stderr
