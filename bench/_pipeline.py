@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
+from collector import memory
 from collector.database import Databases, open_sqlite
 from collector.evaluate import Evaluation
 from collector.intake import Intake, Pace
@@ -185,6 +186,7 @@ class Pipeline:
     """Intake, rules and DuckDB on databases of their own, driven by hand."""
 
     def __init__(self, folder: Path, agents: Sequence[str]) -> None:
+        memory.settle()
         self.now = START
         self.spent = Spent()
         self.databases = open_sqlite(folder)

@@ -40,7 +40,7 @@ def run(*, quick: bool) -> dict[str, float]:
     parts = backlog(CAMERA, agents=10, devices=50, rounds=2 * rounds, figures=figures)
     figures["cpu_ns_per_value_20"] = sum(parts.values())
     figures |= {f"{part}_ns_per_value_20": cost for part, cost in parts.items()}
-    figures |= live(rounds=3 if quick else 15)
+    figures |= live(rounds=15 if quick else 45)
     few = backlog(RECORDER, agents=10, devices=10, rounds=100 if quick else 400, figures={})
     many = backlog(RECORDER, agents=1000, devices=10, rounds=2 if quick else 4, figures=figures)
     figures["cpu_ns_per_value_1m_series"] = sum(many.values())

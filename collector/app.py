@@ -17,7 +17,7 @@ from types import FrameType
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from collector import metrics
+from collector import memory, metrics
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import PortTaken, Server, bound
@@ -236,6 +236,7 @@ def run(settings: Settings) -> int:
     except (StorageError, StoreError) as wrong:
         return _told(wrong, _UNAVAILABLE)
     try:
+        memory.settle()
         collector.start()
         log.info("collector runs", role=str(settings.role), host=settings.api.host, port=collector.server.port)
         stop.wait()

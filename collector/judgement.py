@@ -110,10 +110,9 @@ def outline(payload: bytes) -> Outline | None:
     """The numbers of a malformed block, None where they cannot be read or make no sense."""
     try:
         skeleton = _decode_skeleton(inflate(payload))
-        chain = bytes.fromhex(skeleton.records[-1].hash)
-    except (Malformed, msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError, ValueError):
+    except (Malformed, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not _is_epoch(skeleton.epoch):
+    if not skeleton.records or not _is_epoch(skeleton.epoch):
         return None
     expected = 0
     for numbers in skeleton.records:
@@ -123,7 +122,7 @@ def outline(payload: bytes) -> Outline | None:
         expected = numbers.seq + 1
     first = skeleton.records[0]
     begins = first.first if first.kind == "lost" and first.first else first.seq
-    return Outline(skeleton.agent, skeleton.epoch, begins, expected - 1, chain if len(chain) == len(GENESIS) else b"")
+    return Outline(skeleton.agent, skeleton.epoch, begins, expected - 1, _hash(skeleton.records[-1].hash))
 
 
 def _is_epoch(epoch: str) -> bool:
@@ -273,36 +272,41 @@ def _aside(reason: Reason, detail: str, received: Received, *, keep: bool) -> Re
 
 
 def _stated(record: Record) -> bytes:
+    return _hash(record.hash)
+
+
+def _hash(text: str) -> bytes:
+    """A stated hash as bytes, empty where it is none."""
     try:
-        return bytes.fromhex(record.hash)
+        stated = bytes.fromhex(text)
     except ValueError:
         return b""
+    return stated if len(stated) == len(GENESIS) else b""
 
 
 def _check_cover(received: Received, consent: Consent) -> None:
     """Each record was made while the consent held, by a way it grants. A declared loss holds nothing to protect."""
     block = received.block
-    spans: dict[Source, tuple[int, int]] = {}
+    times: dict[str, list[int]] = {}
     for record in block.records:
-        if record.kind == "lost":
-            continue
-        source = _source(record, block.shapes)
-        low, high = spans.get(source, (record.t, record.t))
-        spans[source] = (min(low, record.t), max(high, record.t))
-    for source, span in spans.items():
-        for t in span:
+        if record.kind != "lost":
+            times.setdefault(record.shape, []).append(record.t)
+    for digest, moments in times.items():
+        source = _source(digest, block.shapes)
+        for t in (min(moments), max(moments)):
             if consent.refuses(source, t) is not None:
                 raise _aside(Reason.OUTSIDE_CONSENT, _uncovered(block, consent), received, keep=False)
 
 
-def _source(record: Record, shapes: Mapping[str, Shape]) -> Source:
-    shape = shapes.get(record.shape)
+def _source(digest: str, shapes: Mapping[str, Shape]) -> Source:
+    """The scope a record needs; one in text without a shape is what the agent says about itself."""
+    shape = shapes.get(digest)
     return shape.source if shape else Source.AGENT
 
 
 def _uncovered(block: Block, consent: Consent) -> str:
     for at, record in enumerate(block.records):
-        source = _source(record, block.shapes)
+        source = _source(record.shape, block.shapes)
         refusal = consent.refuses(source, record.t)
         if refusal is not None and record.kind != "lost":
             return f"records[{at}] (seq {record.seq}, {source}, t {record.t}): {refusal}, consent `{consent.id}`"
@@ -333,13 +337,17 @@ def _continued(received: Received, case: Case, mark: Mark) -> Accepted:
         if record.seq <= mark.upto:
             trimmed += 1
             continue
-        begins = max(record.begins, mark.upto + 1)
-        if _stands_for_others(record):
-            lost += record.seq - begins + 1
-        elif chain and chained_body(body, chain) != _stated(record):
-            raise _broken(received, at, case, new=not first)
+        if chain and not (record.kind and _stands_for_others(record)):
+            chain = chained_body(body, chain)
+            if chain.hex() != record.hash:
+                raise _broken(received, at, case, new=not first)
+        else:
+            chain = _stated(record)
+        begins = record.begins
+        if begins != record.seq or record.kind:
+            begins = max(begins, mark.upto + 1)
+            lost += record.seq - begins + 1 if _stands_for_others(record) else 0
         first = first or begins
-        chain = _stated(record)
     return Accepted(first, block.records[-1].seq, chain, trimmed, lost, missing)
 
 
