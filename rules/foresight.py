@@ -63,14 +63,13 @@ class TimeTo(Operator):
         self._fits = {}
         pieces = _Pieces(frame, cut, x, self.width)
         places = cut.each(slots)
-        if not cut.rolls.any():
-            pieces.write(self.state["open"], places)
-        else:
-            pieces.write(self.state["open"], places, cut.goes_on)
+        if cut.rolls.any():
             if not cut.single:
                 # A device with several segments has several fits; else the state after rolling has the only one.
                 self._fits = {name: cut.each(self.state[name][slots]) for name in _FITS}
-            self._roll(frame, cut, pieces)
+            self._roll(frame, cut, pieces, places)
+        else:
+            pieces.write(self.state["open"], places)
         if cut.blank or cut.rolls.any():
             self.state["bucket"][slots] = cut.bucket[cut.finals][:, None]
         return self._until("crossing", frame) + x * 0
@@ -114,23 +113,17 @@ class TimeTo(Operator):
         assert self._cut is not None, "results follow apply"
         return fitted if self._cut.runs.single else fitted[self._cut.runs.owner]
 
-    def _roll(self, frame: Frame, cut: Segments, pieces: _Pieces) -> None:
-        """Closes buckets, fits, and leaves the state as after the last row."""
+    def _roll(self, frame: Frame, cut: Segments, pieces: _Pieces, places: Integers) -> None:
+        """Closes buckets, fits, and leaves the state as after the last row; `places` are the slots of segments."""
         roll = Roll(cut, RING)
         moved = frame.slots[roll.devices]
-        opened = _middle(self.state["open"][moved])
-        new = ~cut.goes_on
-        fresh = roll.involved[new[roll.involved]]
-        buffers = np.full((len(fresh), len(frame.instances), PIECES), np.nan, np.float32)
-        pieces.write_buffers(buffers, fresh)
-        summaries = opened
-        if not roll.next_only:
-            summaries = np.full((len(cut.bucket), len(frame.instances)), np.nan, np.float32)
-            home = np.full(len(cut.current), -1)
-            home[roll.devices] = np.arange(len(roll.devices))
-            going = np.flatnonzero(~new & (home[cut.device] >= 0))
-            summaries[going] = opened[home[cut.device[going]]]
-            summaries[fresh] = _middle(buffers)
+        if roll.next_only:
+            opened = summaries = _middle(self.state["open"][moved])
+            self.state["open"][moved] = np.nan
+            pieces.write(self.state["open"], places)
+        else:
+            pieces.write(self.state["open"], places, cut.goes_on)
+            opened, summaries = self._summed_up(frame, cut, roll, pieces)
         windows = roll.windows(self.state["ring"][moved], opened, summaries, np.nan)
         begins = cut.bucket[roll.rolling] * self.width - frame.offsets[cut.device[roll.rolling]]
         fits = self._fitted(windows, begins)
@@ -139,10 +132,25 @@ class TimeTo(Operator):
             if self._fits:
                 self._fits[name][roll.rolling] = fits[name]
             self.state[name][moved] = fits[name][roll.last]
+
+    def _summed_up(self, frame: Frame, cut: Segments, roll: Roll, pieces: _Pieces) -> tuple[Rings, Rings]:
+        """The medians of the buckets open before, [M, k], and of each segment, [S, k]; leaves the last ones open."""
+        moved, across = frame.slots[roll.devices], len(frame.instances)
+        opened = _middle(self.state["open"][moved])
+        new = ~cut.goes_on
+        fresh = roll.involved[new[roll.involved]]
+        buffers = np.full((len(fresh), across, PIECES), np.nan, np.float32)
+        pieces.write_buffers(buffers, fresh)
+        summaries = np.full((len(cut.bucket), across), np.nan, np.float32)
+        home = np.full(len(cut.current), -1)
+        home[roll.devices] = np.arange(len(roll.devices))
+        going = np.flatnonzero(~new & (home[cut.device] >= 0))
+        summaries[going] = opened[home[cut.device[going]]]
+        summaries[fresh] = _middle(buffers)
         final = cut.finals[roll.devices]
         renewed = new[final]
-        at = np.searchsorted(fresh, final)
-        self.state["open"][moved[renewed]] = buffers[at[renewed]]
+        self.state["open"][moved[renewed]] = buffers[np.searchsorted(fresh, final)[renewed]]
+        return opened, summaries
 
     def _fitted(self, windows: Rings, begins: Integers) -> dict[str, Floats]:
         """Fits each series before each rolling segment; [R, k] by name, times in Unix ms, slope per ms."""

@@ -58,10 +58,11 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     """
     known = ~np.isnan(blocks)
     count = known.sum(axis=1)
-    later, earlier = blocks[:, _LATER], blocks[:, _EARLIER]
+    across = np.ascontiguousarray(blocks.T)
+    later, earlier = across[_LATER], across[_EARLIER]
     signs = (later > earlier).view(np.int8) - (later < earlier).view(np.int8)
-    score = signs.sum(axis=1, dtype=np.int64)
-    steady = (signs[:, _OLD_HALF].sum(axis=1) > 0) & (signs[:, _NEW_HALF].sum(axis=1) > 0)
+    score = signs.sum(axis=0, dtype=np.int16).astype(np.int64)
+    steady = (signs[_OLD_HALF].sum(axis=0, dtype=np.int16) > 0) & (signs[_NEW_HALF].sum(axis=0, dtype=np.int16) > 0)
     z = _significance(score, count, 1.0)
     enough = count >= ENOUGH
     endless, unsaid = np.where(enough, np.inf, np.nan), np.full(len(blocks), np.nan)
@@ -69,7 +70,7 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     # Autocorrelation only ever weakens z: what does not rise for sure without it needs no line.
     rising = np.flatnonzero((z >= SURE) & steady & enough)
     if len(rising):
-        slopes = (later[rising] - earlier[rising]) * _GAP
+        slopes = (later[:, rising] - earlier[:, rising]).T * _GAP
         lines = _lines(blocks[rising], known[rising], slopes, score[rising], threshold)
         for column, values in zip(out, lines, strict=True):
             column[rising] = values
