@@ -8,8 +8,12 @@ import msgspec
 import pytest
 
 from collector.rule_commands import main
-from rules.engine import Engine
+from rules.engine import Engine, operator
 from rules.explain import explained
+from rules.functions import FUNCTIONS
+from rules.language import Call, expression
+from rules.ruleset import ruleset
+from rules.testing import run_tests
 from rules.wording import worded
 from tests.rule_batches import batch, one_rule, series, shape, told
 
@@ -137,3 +141,19 @@ def test_explain_tells_a_finding_as_a_person_reads_it(tmp_path: Path, capsys: py
 def test_values_are_worded_for_people(value: float | None, unit: str, english: str, chinese: str) -> None:
     assert worded(value, unit, "en") == english
     assert worded(value, unit, "zh") == chinese
+
+
+def test_the_example_in_the_documentation_is_a_sound_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    assert [outcome.problems for outcome in run_tests(ruleset([("docs/rules.md", example)]))] == [[]]
+
+
+def test_the_documentation_names_every_function_with_its_state() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name, text in (("ewma", "ewma(x, 1h)"), ("avg", "avg(x, 1h)"), ("min", "min(x, 1h)"), ("ttt", "ttt(x, 98)")):
+        call = expression(text)
+        assert isinstance(call, Call)
+        assert any(f"`{name}(" in row and f"{operator(call).state_bytes} B" in row for row in rows), name
+    assert all(any(f"`{name}(" in row for row in rows) for name in FUNCTIONS)
