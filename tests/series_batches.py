@@ -73,5 +73,7 @@ def influx_database(port: int) -> Influxdb:
     """A new database in a running InfluxDB 1.x."""
     name = f"forewarn{next(_databases)}"
     question = urllib.parse.urlencode({"q": f"CREATE DATABASE {name}"}).encode()
-    urllib.request.urlopen(f"http://127.0.0.1:{port}/query", question, timeout=10).close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/query", question, timeout=10) as answer:
+        said = answer.read().decode()
+    assert "error" not in said, said
     return Influxdb(url=f"http://127.0.0.1:{port}", bucket=name)
