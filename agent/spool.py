@@ -58,6 +58,8 @@ class Released(StrEnum):
     OTHER_EPOCH = "of another epoch"
     BEYOND_HEAD = "beyond the head"
     """Somebody else numbered on in our epoch: a restored or cloned machine. The epoch rolled."""
+    ANOTHERS = "another's"
+    """Under our number the collector has a record that is not ours: a cloned machine. The epoch rolled."""
 
 
 class Standing(NamedTuple):
@@ -160,9 +162,15 @@ class Spool:
         piece: Piece | None = await self._do(lambda: self._epochs.file.cut(after, most, room))
         return piece
 
-    async def release(self, epoch: str, upto: int) -> Released:
-        """Deletes what the collector has; rolls the epoch when it has more than we ever had."""
-        released: Released = await self._do(lambda: self._release(epoch, upto))
+    async def release(self, epoch: str, upto: int, chain: str = "") -> Released:
+        """Deletes what the collector has; rolls the epoch when what it has is not ours.
+
+        Args:
+            epoch: of the acknowledgement; an older one changes nothing.
+            upto: the last seq committed.
+            chain: the chained hash it is committed with, hexadecimal; empty when the collector cannot say.
+        """
+        released: Released = await self._do(lambda: self._release(epoch, upto, chain))
         return released
 
     async def roll(self, why: str) -> None:
@@ -312,13 +320,16 @@ class Spool:
             dropped = file.shed(file.size - self._limit + int(self._limit * SPARE), "overflow: the spool was full")
             log.warning("oldest records dropped", why="the spool is full", records=dropped, limit=self._limit)
 
-    def _release(self, epoch: str, upto: int) -> Released:
+    def _release(self, epoch: str, upto: int, chain: str) -> Released:
         file = self._epochs.file
         if epoch != file.epoch:
             return Released.OTHER_EPOCH
         if upto > file.head:
             self._epochs.roll(f"the collector has {upto} of this epoch, this spool only {file.head}")
             return Released.BEYOND_HEAD
+        if chain and file.chain_of(upto) not in ("", chain):
+            self._epochs.roll(f"the collector has another record {upto} of this epoch: another machine has this spool")
+            return Released.ANOTHERS
         if upto > file.acked:
             with file.changing():
                 file.release(upto)

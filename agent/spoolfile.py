@@ -186,6 +186,11 @@ class SpoolFile:
         shapes = [self._shape(digest) for digest in digests]
         return Piece(self.epoch, begins, last, self.oldest, self.head, consent, shapes, bodies)
 
+    def chain_of(self, seq: int) -> str:
+        """The chained hash of a record that is still here, hexadecimal; empty when it is not."""
+        row = self._db.execute("SELECT body FROM record WHERE seq = ?", (seq,)).fetchone()
+        return "" if row is None else wire.chain_in(row[0])
+
     def release(self, upto: int) -> int:
         """Deletes what is committed elsewhere; returns how many rows went. A lost range is narrowed."""
         gone, size = self._sums("seq <= ?", upto)

@@ -278,8 +278,8 @@ class Uplink:
                 self._rewind("the collector started anew")
             self._collector = ack.boot
         before = self._spool.standing
-        released = await self._spool.release(ack.epoch, ack.upto)
-        if released is Released.BEYOND_HEAD:
+        released = await self._spool.release(ack.epoch, ack.upto, ack.hash)
+        if released in (Released.BEYOND_HEAD, Released.ANOTHERS):
             self._follow_epoch()
             return
         if released is Released.DONE:

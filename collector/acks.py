@@ -24,6 +24,7 @@ class _Agent:
 
     epoch: str = ""
     upto: int = 0
+    chain: bytes = b""
     held: str = ""
     rewind: bool = False
     told: tuple[str, int, str, bool] | None = None
@@ -59,7 +60,7 @@ class Acks:
         agent = note.agent
         state = self._agents.setdefault(agent, _Agent())
         changed = (note.epoch, note.upto) != (state.epoch, state.upto)
-        state.epoch, state.upto, state.held = note.epoch, note.upto, note.held
+        state.epoch, state.upto, state.chain, state.held = note.epoch, note.upto, note.chain, note.held
         state.rewind = note.rewind or (state.rewind and not changed)
         state.blocks += 1
         if not state.queued:
@@ -93,7 +94,13 @@ class Acks:
     def _publish(self, agent: str, state: _Agent) -> None:
         key = self._key(agent)
         ack = Ack(
-            agent=agent, epoch=state.epoch, upto=state.upto, boot=self._boot, held=state.held, rewind=state.rewind
+            agent=agent,
+            epoch=state.epoch,
+            upto=state.upto,
+            boot=self._boot,
+            hash=state.chain.hex() if state.upto else "",
+            held=state.held,
+            rewind=state.rewind,
         )
         try:
             self._bus.publish(ack_topic(agent), seal_ack(ack, key), retain=key is not None)
@@ -104,10 +111,10 @@ class Acks:
         state.told_at = self._monotonic()
         state.blocks = 0
 
-    def again(self, agent: str, epoch: str, upto: int) -> None:
+    def again(self, agent: str, epoch: str, upto: int, chain: bytes) -> None:
         """Tells an agent at once how far it is: after our start, and whenever the broker was away."""
         state = self._agents.setdefault(agent, _Agent())
-        state.epoch, state.upto = epoch, upto
+        state.epoch, state.upto, state.chain = epoch, upto, chain
         self._publish(agent, state)
 
     def next_due(self) -> float | None:

@@ -169,7 +169,8 @@ class Intake:
             newest[agent] = max(newest.get(agent, (0, "")), (mark.begun, epoch))
         for agent, (_, epoch) in newest.items():
             if agent in self._known.agents and not self._forked(agent):
-                self._acks.again(agent, epoch, self.standing.marks[agent, epoch].upto)
+                mark = self.standing.marks[agent, epoch]
+                self._acks.again(agent, epoch, mark.upto, mark.chain)
 
     def _forked(self, agent: str) -> bool:
         """Whether its last block was another's: a watermark would make it delete records that nobody committed."""

@@ -81,6 +81,7 @@ class Note(NamedTuple):
     agent: str
     epoch: str
     upto: int
+    chain: bytes = b""
     held: str = ""
     rewind: bool = False
 
@@ -222,4 +223,5 @@ class Sitting:
         self.notes.append(Note(*spool, upto, held=held.reason))
 
     def _note(self, spool: Spool, *, rewind: bool = False) -> None:
-        self.notes.append(Note(*spool, self._mark(spool).upto, rewind=rewind))
+        mark = self._mark(spool)
+        self.notes.append(Note(*spool, mark.upto, mark.chain, rewind=rewind))

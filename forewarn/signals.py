@@ -26,7 +26,8 @@ class Forged(WireError):
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The collector's word: everything of `epoch` up to `upto` is committed to its journal.
 
-    `held` is why blocks are not taken now (the agent backs off and shows it); `rewind` asks to send again from
+    `hash` is the chained hash of the record committed as `upto`: an agent that has another under this number shares its
+    spool with a second machine, and must not delete it. `held` is why blocks are not taken now (the agent backs off and shows it); `rewind` asks to send again from
     `upto` + 1; `boot` names the collector's run, a new one makes the agent rewind at once. Without a valid MAC only
     `held` may be believed, and nothing may be deleted.
     """
@@ -36,6 +37,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     epoch: str
     upto: int
     boot: str
+    hash: str = ""
     held: str = ""
     rewind: bool = False
 

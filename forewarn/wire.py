@@ -19,7 +19,7 @@ import contextlib
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple
@@ -259,6 +259,11 @@ def chained_body(body: bytes, previous: bytes) -> bytes:
     return chained(body[:-_HASH_TAIL], previous)
 
 
+def chain_in(body: bytes) -> str:
+    """The chained hash a sealed record carries, hexadecimal."""
+    return body[-34:-2].decode()
+
+
 def open_record(body: bytes) -> Record:
     """Reads one sealed record back.
 
@@ -390,8 +395,3 @@ def _check_records(block: Block) -> None:
         if len(record.values) != shape.width:
             counts = f"{len(record.values)} values where its shape has {shape.width}"
             raise Malformed(Reason.WRONG_SHAPE, f"records[{at}] has {counts}")
-
-
-def shapes_of(records: Iterable[Record], known: Mapping[str, Shape]) -> list[Shape]:
-    """The shapes that some records need, once each."""
-    return [known[digest] for digest in dict.fromkeys(record.shape for record in records) if digest]

@@ -12,7 +12,7 @@ from collector.register import Enrolled, Register
 from forewarn.consent import Consent, document, milliseconds, new_key, sign
 from forewarn.signals import block_topic
 from forewarn.vocabulary import DeviceKind, Source
-from forewarn.wire import GENESIS, Header, Record, Shape, TableShape, pack, resealed_lost, seal, shapes_of
+from forewarn.wire import GENESIS, Header, Record, Shape, TableShape, pack, resealed_lost, seal
 
 NOW = milliseconds("2026-06-01T00:00:00Z")
 PRIVATE, PUBLIC = new_key()
@@ -98,4 +98,8 @@ class Script:
             "consent": self.consent,
             "sent": NOW,
         }
-        return pack(Header(**(of | changes)), shapes_of(records, self.shapes), bodies)
+        return pack(
+            Header(**(of | changes)),
+            [self.shapes[digest] for digest in dict.fromkeys(record.shape for record in records if record.shape)],
+            bodies,
+        )

@@ -99,6 +99,7 @@ def test_a_block_is_committed_and_then_acknowledged(collector: Collector, script
     assert collector.committed() == seqs(1, 10)
     assert ack is not None
     assert (ack.epoch, ack.upto, ack.held, ack.rewind) == ("E1", 10, "", False)
+    assert ack.hash == script.chain.hex()
     topic, payload, retained = collector.payloads[-1]
     secret = Register(collector.databases).known().agents["a1"].secret
     assert topic == ack_topic("a1")

@@ -92,6 +92,12 @@ def test_what_could_not_be_said_offline_is_said_when_asked_again(told: Told) -> 
     told.offline = True
     assert told.block(7) == []
     told.offline = False
-    told.under.again("a", "E", 7)
+    told.under.again("a", "E", 7, bytes(range(16)))
     ack, retained = told.acks[-1]
     assert (ack.upto, ack.boot, retained) == (7, "B1", True)
+    assert ack.hash == bytes(range(16)).hex()
+
+
+def test_an_acknowledgement_names_the_record_it_ends_with(told: Told) -> None:
+    told.block(7, chain=b"\1" * 16)
+    assert told.acks[-1][0].hash == "01" * 16

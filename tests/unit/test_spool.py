@@ -173,6 +173,25 @@ def test_what_a_withdrawn_consent_covered_is_dropped_and_declared(tmp_path: Path
     run(tmp_path, story)
 
 
+def test_an_acknowledgement_of_another_machines_record_deletes_nothing_and_rolls_the_epoch(tmp_path: Path) -> None:
+    async def story(one: Spool) -> None:
+        old = one.standing.epoch
+        for t in range(4):
+            await one.put(record(t), SHAPE, "c-1")
+        piece = await one.cut(0, most=200, room=100_000)
+        assert piece is not None
+        own = [wire.chain_in(body) for body in piece.bodies]
+        assert await one.release(old, 1, own[0]) is Released.DONE
+        assert await one.release(old, 1, "00" * 16) is Released.DONE, "what is gone cannot be compared"
+        assert await one.release(old, 3, "00" * 16) is Released.ANOTHERS
+        records, bodies = await everything(one)
+        assert_contiguous(records, bodies, 1, GENESIS)
+        assert "another machine has this spool" in records[0].text["why"]
+        assert [r.t for r in records[1:]] == [1, 2, 3]
+
+    run(tmp_path, story)
+
+
 def test_an_acknowledgement_beyond_the_head_rolls_the_epoch_and_loses_nothing(tmp_path: Path) -> None:
     async def story(one: Spool) -> None:
         old = one.standing.epoch

@@ -297,10 +297,6 @@ def test_columns_follow_instance_by_instance() -> None:
     ]
 
 
-def test_each_needed_shape_is_sent_once() -> None:
-    assert wire.shapes_of([poll(1), poll(2), Record(seq=3, t=1, kind="event")], {SHAPE.digest: SHAPE}) == [SHAPE]
-
-
 def test_a_body_that_is_no_record_is_named() -> None:
     with pytest.raises(Malformed, match="wrong_field"):
         wire.open_record(b'{"seq": "x"}')
