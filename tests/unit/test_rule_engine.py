@@ -161,6 +161,19 @@ def test_a_window_forgets_what_lies_behind_it() -> None:
         assert 69 <= (recovered.t - BEGIN) / 60_000 <= 75, (function, last)
 
 
+@pytest.mark.parametrize(("away", "seen"), [(30, 50.0), (90, 2.0)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_series_that_was_away_comes_back_with_its_window_moved_on(away: int, seen: float, at_once: bool) -> None:
+    both, alone = shape(("volume", ["a", "b"], ["used_percent"])), shape(("volume", ["a"], ["used_percent"]))
+    when = "max(used_percent, 1h) - used_percent >= 0 and used_percent == 2"
+    engine = Engine(one_rule(when))
+    course = [(both, [1.0, 50.0])] * 10 + [(alone, [1.0])] * away + [(both, [1.0, 2.0])] * 5
+    polls = [Poll(at + 1, BEGIN + at * 60_000, "dev", of, values) for at, (of, values) in enumerate(course)]
+    found = told(engine, batch(polls)) if at_once else told(engine, *(batch([poll]) for poll in polls))
+    assert [one.instance for one in found] == ["b"]
+    assert found[0].reason.evidence[0].value == seen - 2.0
+
+
 def test_an_average_is_the_mean_of_what_is_known() -> None:
     engine = Engine(one_rule("avg(used_percent, 1h) == 20"))
     values = [[v, 0.0] for v in (10, NAN, 20, 30)]
@@ -217,7 +230,7 @@ FULL = """
 - id: test.everything
   on: {table: volume}
   when:
-    warning: avg(used_percent, 12m) > 55 and max(used_percent, 6m) < 99 for 2m
+    warning: avg(used_percent, 6h) > 45 and max(used_percent, 6m) < 99 for 2m
     critical: ewma(used_percent, 5m) > 80 or rate(used_percent) > 1 or ttt(used_percent, 98) < 72h
   unless: overwrite == 1
   recover: {when: 'min(used_percent, 5m) < 40', for: 1m}
@@ -309,23 +322,29 @@ def test_how_the_journal_was_cut_changes_neither_findings_nor_state(
 def test_a_long_run_of_one_device_and_many_devices_at_once_decide_alike() -> None:
     random = np.random.default_rng(7)
     of = SHAPES[0]
-    minutes, devices = 900, 12
-    values = 50 + np.cumsum(random.normal(0, 1.5, (minutes, devices, of.width)), axis=0)
-    values[:, :, 0] = random.random((minutes, devices)) > 0.2
+    polled, devices = 900, 12
+    steps = random.normal(0, 0.4, (polled, devices, of.width)) + np.linspace(-0.05, 0.1, devices)[:, None]
+    values = 50 + np.cumsum(steps, axis=0)
+    values[:, :, 0] = random.random((polled, devices)) > 0.2
     values[:, :, 2] = values[:, :, 4] = 0
     polls = [
         [
             Poll(
-                at * devices + number + 1, BEGIN + at * 60_000 + number, f"dev{number}", of, values[at, number].tolist()
+                at * devices + number + 1,
+                BEGIN + at * 300_000 + number,
+                f"dev{number}",
+                of,
+                values[at, number].tolist(),
             )
             for number in range(devices)
         ]
-        for at in range(minutes)
+        for at in range(polled)
     ]
     wide, long = Engine(EVERYTHING), Engine(EVERYTHING)
     across = [finding for step in polls for finding in wide.apply(batch(step))]
     along = [finding for number in range(devices) for finding in long.apply(batch([step[number] for step in polls]))]
     assert len(across) > 100
+    assert any("slope_per_day" in one.detail for finding in across for one in finding.reason.evidence)
     assert sorted(along, key=lambda one: (one.position, one.rule, one.instance)) == across
     assert content(long) == content(wide)
 
