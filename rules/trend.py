@@ -58,7 +58,8 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     """
     known = ~np.isnan(blocks)
     count = known.sum(axis=1)
-    across = np.ascontiguousarray(blocks.T)
+    # Buckets are kept in single precision, which is all that a sign needs.
+    across = np.ascontiguousarray(blocks.T, np.float32)
     later, earlier = across[_LATER], across[_EARLIER]
     signs = (later > earlier).view(np.int8) - (later < earlier).view(np.int8)
     score = signs.sum(axis=0, dtype=np.int16).astype(np.int64)
@@ -70,16 +71,16 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     # Autocorrelation only ever weakens z: what does not rise for sure without it needs no line.
     rising = np.flatnonzero((z >= SURE) & steady & enough)
     if len(rising):
-        slopes = (later[:, rising] - earlier[:, rising]).T * _GAP
-        lines = _lines(blocks[rising], known[rising], slopes, score[rising], threshold)
+        lines = _lines(blocks[rising], known[rising], score[rising], threshold)
         for column, values in zip(out, lines, strict=True):
             column[rising] = values
     return out
 
 
-def _lines(blocks: Floats, known: Booleans, slopes: Floats, score: Integers, threshold: float) -> Fit:
-    """The lines of series that may rise for sure; `slopes` are their pairwise slopes."""
+def _lines(blocks: Floats, known: Booleans, score: Integers, threshold: float) -> Fit:
+    """The lines of series that may rise for sure."""
     count = known.sum(axis=1)
+    slopes = (blocks[:, _LATER] - blocks[:, _EARLIER]) * _GAP
     slopes.sort(axis=1)
     pairs = count * (count - 1) // 2
     slope = _quantile(slopes, pairs, (pairs - 1) / 2)
