@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 _YOUNG, _MIDDLE, _OLD = 50_000, 20, 20
@@ -16,4 +17,5 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # Otherwise DuckDB's binding takes our end for a leak, and says so at length.
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
