@@ -47,7 +47,7 @@ RULE = """\
 
 def run(*, quick: bool) -> dict[str, float]:
     """Measures; see the module and TARGETS."""
-    return backlog(rounds=150 if quick else 1000) | live(seconds=8 if quick else 30)
+    return backlog(rounds=400 if quick else 1000) | live(seconds=8 if quick else 30)
 
 
 def backlog(*, rounds: int) -> dict[str, float]:
