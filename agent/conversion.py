@@ -15,6 +15,10 @@ Converter = Callable[[Value], float | None]
 _MEANINGS = {status.name.lower(): float(status) for status in Status}
 _NEARLY = 1e-9
 _QUANTITY = re.compile(r"\s*([-+]?[0-9]+(?:[.,][0-9]+)?)\s*([^\s0-9]*)")
+_CHINESE = re.compile(r"[\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef\u00b7\u2010-\u2026]*")
+"""ASCII, Chinese characters and their punctuation: what else GB18030 holds is octets that look like it."""
+_ENDS = "\0 \t\r\n"
+_MAC = 6
 _FACTORS = {
     "": 1.0,
     "b": 1.0,
@@ -77,23 +81,37 @@ def quantity(value: Value) -> float | None:
 def written(value: Value) -> str:
     """A value as profiles write codes: digits of a whole number, else the text."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip("\0 \r\n")
+        text = _decoded(value)
+        return (value.decode("utf-8", "replace") if text is None else text).strip("\0 \r\n")
     return str(value)
 
 
 def words(value: Value) -> str:
-    """A value as people read it: text where it is text, a MAC address or hexadecimal digits where it is octets."""
+    """A value as people read it: text where it is text, hexadecimal digits where it is octets."""
     if not isinstance(value, bytes):
         return str(value)
-    try:
-        text = value.decode("utf-8").strip("\0 \t\r\n")
-    except UnicodeDecodeError:
+    text = _decoded(value)
+    if text is None or not all(character.isprintable() or character.isspace() for character in text.strip(_ENDS)):
         return value.hex(":")
-    return (
-        " ".join(text.split())
-        if all(character.isprintable() or character.isspace() for character in text)
-        else value.hex(":")
-    )
+    return " ".join(text.strip(_ENDS).split())
+
+
+def mac(value: Value) -> str:
+    """A MAC address: six octets are one whatever text they could be, anything else is as in `words`."""
+    return value.hex(":") if isinstance(value, bytes) and len(value) == _MAC else words(value)
+
+
+def _decoded(value: bytes) -> str | None:
+    """UTF-8, else GB18030 (which holds GBK and GB2312) of nothing but Chinese and ASCII: devices made for China."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    try:
+        text = value.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    return text if _CHINESE.fullmatch(text) else None
 
 
 def _flag(column: Column) -> Converter:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from agent.conversion import words, written
+from agent.conversion import mac, words, written
 from agent.profile import Condition, Profile
 from agent.snmp.session import Value
 
@@ -91,7 +91,8 @@ def inventory(fit: Fit, known: Known, found: Known) -> dict[str, str]:
     texts = {"name": known.get(NAME), "description": known.get(DESCRIPTION), "location": known.get(LOCATION)}
     shown = {name: words(value) for name, value in texts.items() if value is not None}
     for name, text in fit.profile.inventory.items():
-        value = words(found[str(text.oid)]) if text.oid in found else text.text or ""
+        shows = mac if name == "mac" else words
+        value = shows(found[str(text.oid)]) if text.oid in found else text.text or ""
         if text.find is not None:
             part = re.search(text.find, value)
             value = part[1] if part else ""

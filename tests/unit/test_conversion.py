@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversion import converter, quantity, words
+from agent.conversion import converter, mac, quantity, words, written
 from agent.formula import FormulaError, parse
 from agent.profile import Column
 
@@ -75,3 +75,26 @@ def test_a_formula_with_an_unknown_column_is_unknown():
 def test_a_formula_can_do_sums_and_nothing_else(text):
     with pytest.raises(FormulaError):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["北门摄像头", "大厅 3 号", "西侧(后门)", "镕基路·东"])
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "gb18030"])
+def test_a_chinese_text_is_read_in_the_encoding_its_device_has(text, encoding):
+    assert words(text.encode(encoding) + b"\0") == text
+    assert written(text.encode(encoding) + b"\0") == text
+
+
+def test_a_chinese_status_is_recognised_in_either_encoding():
+    status = converter(Column(type="status", codes={"正常": "ok", "异常": "critical"}))
+    assert [status("正常".encode()), status("异常".encode("gbk")), status(b"\xff\xff")] == [0, 2, 3]
+
+
+@pytest.mark.parametrize("octets", ["ff:fe:80", "a1:e3:c4:00", "a6:c1:a6:c2", "80:01:02:03"])
+def test_octets_that_are_no_text_in_either_encoding_stay_hexadecimal(octets):
+    assert words(bytes.fromhex(octets.replace(":", ""))) == octets
+
+
+def test_a_mac_address_stays_one_though_its_octets_could_be_chinese():
+    octets = "摄像头".encode("gbk")
+    assert mac(octets) == "c9:e3:cf:f1:cd:b7"
+    assert mac(b"c0:56:e3:11:22:33") == "c0:56:e3:11:22:33"
