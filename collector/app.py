@@ -118,6 +118,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         waiting_bytes=(lambda: ingest.intake.waiting_bytes) if ingest is not None else (lambda: 0),
         connected=lambda: bus.state.connected,
         checks=look,
+        refused=ingest.refused if ingest is not None else dict,
     )
     parts = Parts(
         journal=databases.journal,
@@ -179,6 +180,17 @@ class _Ingest:
         collector.add(begin=self.projections.start, end=self.projections.stop)
         collector.add(begin=self.intake.start, end=self.intake.stop)
         collector.add(begin=bus.connect)
+
+    def refused(self) -> dict[str, int]:
+        """What was not taken since the start, by the names that /metrics gives it."""
+        return {
+            "intake_dropped": self.intake.dropped,
+            "intake_failed": self.intake.failed,
+            "intake_strays": self.intake.standing.strays,
+            "intake_strangers": self.intake.standing.strangers.total(),
+            "rules_set_aside": self.evaluation.set_aside,
+            "series_refused": self.series.refused,
+        }
 
     def prune(self, before: int) -> None:
         """Drops journal entries that arrived before an instant and that no projection needs any more."""

@@ -11,7 +11,10 @@ after a restart, or when an entry broke the engine half-way, it is made again:
 When the transaction fails, the state is ahead of the cursor: what was found is kept, and committed by the next call
 before anything else. So a crash, or a database that is down for a while, at whatever place gives the same tickets.
 
-Errors: whatever the databases or the engine raise passes through; nothing of that call took effect.
+An entry at which a rule makes a mistake (a `MISTAKES`) is looked for by halves, set aside for the rules, counted and
+named; a replay that meets it again does the same. Everything else it holds is in the series and in the journal.
+
+Errors: whatever the databases raise, and a want of memory, passes through; nothing of that call took effect.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ from rules.samples import Batch
 log = Log(__name__)
 
 _REPLAYED_AT_ONCE = 500
+MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What code raises that is wrong for an input, however often it is tried again."""
 
 
 class RuleEngine(Protocol):
@@ -106,7 +111,10 @@ class Evaluation:
         self._at = 0
         self._found: _Found | None = None
         self._held: set[str] = set()
+        self._ill: set[int] = set()
         self._saved = (0, monotonic())
+        self.set_aside = 0
+        """Entries that the rules could not take, since the start."""
         self.verdicts: Counter[Verdict] = Counter()
         """How often findings led to what, since the start."""
 
@@ -124,7 +132,7 @@ class Evaluation:
 
         Raises:
             StorageError: nothing took effect; the findings are kept for the next call.
-            Exception: the engine could not take an entry; its state is made again by the next call.
+            Exception: the engine failed for want of something; its state is made again by the next call.
         """
         self._commit()
         if self._engine is None:
@@ -132,9 +140,7 @@ class Evaluation:
         fresh = [entry for entry in entries if entry.position > self._at]
         if not fresh:
             return
-        batches = list(to_batches(fresh))
-        findings = self._evaluated(batches)
-        self._at = fresh[-1].position
+        findings, batches = self._evaluated(fresh)
         self._found = _Found(self._at, findings, self._devices.changes(batches))
         self._found.lagging = {one.agent: one.position for one in findings if one.arrived - one.t > LAGGING}
         self._found.caught_up = _caught_up(fresh, self._held.union(self._found.lagging))
@@ -146,12 +152,29 @@ class Evaluation:
         if self._engine is not None and self._found is None:
             self._save(self._engine)
 
-    def _evaluated(self, batches: Sequence[Batch]) -> list[Finding]:
+    def _evaluated(self, entries: Sequence[Entry]) -> tuple[list[Finding], list[Batch]]:
+        """Gives the engine, which stands right before them, some entries; one that it cannot take is set aside."""
         engine, self._engine = self._engine, None
         assert engine is not None
-        findings = [finding for batch in batches for finding in engine.apply(batch)]
-        self._engine = engine
-        return findings
+        try:
+            batches = list(to_batches(entry for entry in entries if entry.position not in self._ill))
+            findings = [finding for batch in batches for finding in engine.apply(batch)]
+        except MISTAKES as wrong:
+            if len(entries) == 1:
+                self._set_aside(entries[0], wrong)
+            self._restore(entries[0].position - 1)
+            middle = len(entries) // 2
+            halves = [self._evaluated(half) for half in (entries[:middle], entries[middle:]) if half]
+            return [one for half in halves for one in half[0]], [one for half in halves for one in half[1]]
+        self._engine, self._at = engine, entries[-1].position
+        return findings, batches
+
+    def _set_aside(self, entry: Entry, wrong: Exception) -> None:
+        self._ill.add(entry.position)
+        self.set_aside += 1
+        of = {"position": entry.position, "agent": entry.agent, "epoch": entry.epoch}
+        why = f"{type(wrong).__name__}: {wrong}"
+        log.error("an entry was set aside for the rules", **of, first=entry.first, last=entry.last, why=why)
 
     def _commit(self) -> None:
         found = self._found
@@ -169,22 +192,24 @@ class Evaluation:
 
     def _rebuild(self) -> None:
         cursor = self.cursor()
-        engine, at = self._restored(cursor)
-        log.info("the state of the rules is made again", snapshot=at, cursor=cursor)
-        while at < cursor:
-            entries = [entry for entry in self._journal.read(at, _REPLAYED_AT_ONCE) if entry.position <= cursor]
-            if not entries or entries[0].position > at + 1:
-                log.warning("the journal no longer has all that the rules had seen", after=at, cursor=cursor)
-            if not entries:
-                break
-            for batch in to_batches(entries):
-                engine.apply(batch)
-            at = entries[-1].position
+        self._restore(cursor)
         self._devices = Devices()
         with stated("service"), reading(self._service) as connection:
             self._devices.load(connection)
             self._held = held_agents(connection)
-        self._engine, self._at = engine, cursor
+
+    def _restore(self, position: int) -> None:
+        """Makes the state after a journal position again; what is found on the way is known."""
+        self._engine, self._at = self._restored(position)
+        log.info("the state of the rules is made again", snapshot=self._at, cursor=position)
+        while self._at < position:
+            entries = [one for one in self._journal.read(self._at, _REPLAYED_AT_ONCE) if one.position <= position]
+            if not entries or entries[0].position > self._at + 1:
+                log.warning("the journal no longer has all that the rules had seen", after=self._at, cursor=position)
+            if not entries:
+                break
+            self._evaluated(entries)
+        self._at = position
 
     def _restored(self, cursor: int) -> tuple[RuleEngine, int]:
         at_most = cursor
@@ -209,6 +234,7 @@ class Evaluation:
             log.warning("the state of the rules could not be kept; a restart replays more", why=str(wrong))
         else:
             self._saved = (self._at, self._saved[1])
+            self._ill = {ill for ill in self._ill if ill > self._snapshots.oldest()}
 
 
 def _caught_up(entries: Sequence[Entry], agents: set[str]) -> list[tuple[int, str]]:

@@ -1,13 +1,13 @@
 """The collector's counters for Prometheus, read from where they are kept when somebody asks.
 
-Nothing is counted twice in memory: what the databases know is asked of them, so that a restart loses no count. A
-database that cannot answer leaves its families out and shows in `forewarn_scrape_failures_total`. docs/metrics.md lists
+What the databases know is asked of them, so that a restart loses no count; the few counts of `_REFUSED` begin with the
+process. A database that cannot answer leaves its families out and shows in `forewarn_scrape_failures_total`. docs/metrics.md lists
 every name; a test compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Source
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collector import tables
 from collector.api.parts import Check
@@ -31,14 +32,27 @@ _INGEST = {
     "set_aside": "Blocks of known agents set aside as malformed.",
 }
 
+_REFUSED = {
+    "intake_dropped": "Messages dropped because the broker would not be held back; their agents send them again.",
+    "intake_failed": "Messages that a mistake of ours kept from being judged; not acknowledged, named in the log.",
+    "intake_strays": "Messages on topics that no block comes on.",
+    "intake_strangers": "Blocks of agents that nobody registered.",
+    "rules_set_aside": "Journal entries that the rules could not take; named in the log.",
+    "series_refused": "Values or lines that the series store will never take; named in the log.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is known without asking a database: each function gives the value of now."""
+    """What is known without asking a database: each function gives the value of now.
+
+    `refused` has what a process counts since its start, by the keys of `_REFUSED`; empty for a role without an intake.
+    """
 
     waiting_bytes: Callable[[], float]
     connected: Callable[[], bool]
     checks: Callable[[], list[Check]]
+    refused: Callable[[], Mapping[str, int]] = dict
 
 
 class Figures(Source):
@@ -59,7 +73,7 @@ class Figures(Source):
         for asked in (self._ingest, self._aside, self._fleet, self._tickets, self._outbox, self._now):
             try:
                 yield from asked()
-            except DBAPIError:
+            except (DBAPIError, PoolTimeout):
                 self._failures += 1
         yield CounterMetricFamily(
             "forewarn_scrape_failures", "Parts of a scrape that a database did not answer.", self._failures
@@ -125,7 +139,9 @@ class Figures(Source):
             if check.lag is not None:
                 lag.add_metric([check.name], check.lag)
         connected, waiting = self._gauges.connected(), self._gauges.waiting_bytes()
+        refused = self._gauges.refused()
         return [
+            *(CounterMetricFamily(f"forewarn_{name}", what, refused.get(name, 0)) for name, what in _REFUSED.items()),
             ready,
             lag,
             GaugeMetricFamily("forewarn_bus_connected", "1 while the broker is reached.", float(connected)),

@@ -438,3 +438,44 @@ def test_open_tickets_stay_open_while_nothing_is_known(databases, tmp_path):
     world.run()
     (ticket,) = world.book.search().tickets
     assert (ticket.state, ticket.recovered) == (State.OPEN, None)
+
+
+class Choosy(Watcher):
+    """A watcher whose rules make a mistake at one value, after they have changed part of their state."""
+
+    def _judge(self, key: str, value: float, **facts) -> list[Finding]:
+        if value == POISON:
+            self.holding.clear()
+            raise ZeroDivisionError("float division by zero")
+        return super()._judge(key, value, **facts)
+
+
+POISON = -7.0
+
+
+@pytest.mark.parametrize("most", [1, 7, 1000])
+def test_an_entry_that_the_rules_cannot_take_is_set_aside_and_named_and_all_else_is_evaluated(
+    sqlite_databases, tmp_path, caplog, most
+):
+    journal = filled()
+    wanted = expected(journal, tmp_path)
+    for at in (50, 21, 20):
+        journal.entries.insert(at, journal.block(poll("nvr9", POISON, 99.0), agent="agent-9"))
+        journal.entries.pop()
+    journal.entries = [entry._replace(position=n) for n, entry in enumerate(journal.entries, 1)]
+    world = World(sqlite_databases, tmp_path / "choosy", journal, make=Choosy)
+    world.run(most)
+    assert world.rules.cursor() == journal.head()
+    assert world.rules.set_aside == 3
+    named = [record for record in caplog.records if record.message == "an entry was set aside for the rules"]
+    assert len(named) == 3
+    tickets, _, told, registered = world.outcome()
+    assert [(*one[:6], one[7]) for one in tickets] == [(*one[:6], one[7]) for one in wanted[0]]
+    assert (told, registered) == (wanted[2], wanted[3])
+    for manifest in (tmp_path / "choosy").glob("*.json"):
+        manifest.unlink()
+    world.begin()
+    journal.tick(START + HOUR * 100)
+    world.run()
+    assert world.rules.cursor() == journal.head()
+    assert world.rules.set_aside == 3
