@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -172,7 +173,8 @@ def find_profiles(settings: Settings) -> Mapping[str, Profile]:
 def main(arguments: Sequence[str]) -> int:
     """Runs an agent until SIGTERM or SIGINT; returns the exit code."""
     parser = argparse.ArgumentParser(prog="forewarn agent run", description="Poll devices and deliver what was read.")
-    parser.add_argument("--config", "-c", type=Path, default=Path("agent.yaml"), help="the agent's settings file")
+    usual = Path(os.environ.get("FOREWARN_AGENT_CONFIG") or "agent.yaml")
+    parser.add_argument("--config", "-c", type=Path, default=usual, help="the agent's settings file")
     try:
         given = parser.parse_args(arguments)
     except SystemExit as ended:

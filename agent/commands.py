@@ -21,7 +21,7 @@ from agent.guard import Guard
 from agent.itself import Status
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
-from agent.settings import ENVIRONMENT, Settings, load
+from agent.settings import Settings, load
 from agent.target import Target
 from forewarn import telemetry
 from forewarn.consent import ConsentError, instant
@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(consent_commands.app, name="consent")
-Config = Annotated[Path, typer.Option("--config", "-c", envvar=f"{ENVIRONMENT}CONFIG", help="The agent's settings.")]
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_CONFIG", help="The agent's settings.")]
 _CONFIG = Path("agent.yaml")
 
 
@@ -68,9 +68,6 @@ def run(config: Config = _CONFIG) -> None:
 def sample_config() -> None:
     """Print an agent.yaml with every key and its meaning."""
     print(sample(Settings), end="")
-    print("\n## Every key of a device:\n# devices:\n#   -")
-    for line in sample(Target).splitlines():
-        print(f"#     {line}")
 
 
 @app.command()

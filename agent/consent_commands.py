@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from agent.app import SystemClock
 from agent.guard import STOP, Guard, withdraw
-from agent.settings import ENVIRONMENT, Settings, load
+from agent.settings import Settings, load
 from forewarn import consent as consents
 from forewarn.consent import Consent, ConsentError
 from forewarn.sample import sample
@@ -28,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Config = Annotated[Path, typer.Option("--config", "-c", envvar=f"{ENVIRONMENT}CONFIG", help="The agent's settings.")]
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_CONFIG", help="The agent's settings.")]
 _CONFIG = Path("agent.yaml")
 _DRAFT = Path("consent.yaml")
 _KEY = Path("consent.key")

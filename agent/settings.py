@@ -1,7 +1,8 @@
 """What a person may set in `agent.yaml`; the commented example is made from these structs.
 
-Every key can be given by the environment as well, `FOREWARN_SECTION__KEY` over `section: {key: }`. Paths that are not
-absolute count from the working folder.
+Every key can be given by the environment as well: `FOREWARN_AGENT__KEY` over `key:`, `FOREWARN_AGENT__SECTION__KEY` over
+`section: {key: }`; those of a collector on the same machine are its own. Paths that are not absolute count from the
+working folder.
 
 Errors:
     forewarn.settings.SettingError   with file, line, column and what to write instead, for everything found
@@ -20,11 +21,12 @@ from msgspec import Meta
 from agent.target import Target
 from forewarn import signals
 from forewarn.bus import Broker
+from forewarn.sample import STANDS
 from forewarn.settings import Duration, Secret, Size, read_file
 from forewarn.telemetry import Level
 from forewarn.wire import SHARDS
 
-ENVIRONMENT = "FOREWARN_"
+ENVIRONMENT = "FOREWARN_AGENT__"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -75,7 +77,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agent: Annotated[str, Meta(description="Its id, as `forewarn collector add-agent` gave it.", examples=["a-1"])]
     shard: Annotated[int, Meta(description="Its shard, from there too.", ge=0, le=SHARDS - 1, examples=[0])]
     secret: Annotated[
-        Secret | None, Meta(description="Its secret, from there too, or give `secret_file`.", examples=["..."])
+        Secret | None,
+        Meta(
+            description="Its secret, from there too, or give `secret_file`.",
+            examples=["..."],
+            extra={STANDS: True},
+        ),
     ] = None
     secret_file: Annotated[Path | None, Meta(description="A file whose first line is the secret.")] = None
     folder: Annotated[Path, Meta(description="Where it keeps the spool, the consent, and looks for the file STOP.")] = (
@@ -93,8 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     devices: Annotated[
         list[Target],
         Meta(
-            description="The devices to poll; `forewarn agent sample-config` ends with every key of one.",
-            examples=[[{"name": "cam-gate-1", "address": "192.168.1.64"}]],
+            description="The devices to poll.",
         ),
     ] = []
     host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
@@ -114,8 +120,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for key, name in (("site", self.site), ("agent", self.agent)):
             if not _NAME.fullmatch(name):
                 raise ValueError(key, f"`{key}` is letters, digits, `.`, `_` and `-`, not `{name}`")
-        if (self.secret is None) == (self.secret_file is None):
-            raise ValueError("secret", "one of `secret` and `secret_file` is given")
+        if self.secret is None and self.secret_file is None:
+            raise ValueError("secret", "`secret` or `secret_file` is missing: `forewarn collector add-agent` prints it")
+        if self.secret is not None and self.secret_file is not None:
+            raise ValueError("secret_file", "`secret` and `secret_file` are both given, one is enough")
         if self.secret is not None and not self.secret.reveal():
             raise ValueError("secret", "`secret` is empty")
         for trusted in self.trusted_keys:

@@ -29,7 +29,7 @@ from collector.database import Databases, StorageError, reading
 from collector.enrolment import agent_yaml
 from collector.opening import open_databases
 from collector.register import Register, RegisterError
-from collector.settings import ENVIRONMENT, Settings, load
+from collector.settings import Settings, load
 from forewarn.consent import ConsentError, instant
 from forewarn.sample import sample
 from forewarn.settings import SettingError
@@ -47,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Config = Annotated[
-    Path, typer.Option("--config", "-c", envvar=f"{ENVIRONMENT}CONFIG", help="The collector's settings file.")
+    Path, typer.Option("--config", "-c", envvar="FOREWARN_COLLECTOR_CONFIG", help="The collector's settings file.")
 ]
 
 

@@ -1,7 +1,7 @@
 """What a person may set in `collector.yaml`; the commented example is made from these structs.
 
-Every key can be given by the environment as well, `FOREWARN_SECTION__KEY` over `section: {key: }`, and every secret by
-file, so that neither needs to stand in the YAML. Paths that are not absolute count from the working folder.
+Every key can be given by the environment as well: `FOREWARN_COLLECTOR__KEY` over `key:`,
+`FOREWARN_COLLECTOR__SECTION__KEY` over `section: {key: }`; every secret by file, so that none needs to stand in the YAML. Paths that are not absolute count from the working folder.
 
 Errors:
     forewarn.settings.SettingError   with file, line, column and what to write instead, for everything found
@@ -18,10 +18,11 @@ import msgspec
 from msgspec import Meta
 
 from forewarn.bus import Broker
+from forewarn.sample import STANDS
 from forewarn.settings import Duration, Secret, Size, read_file
 from forewarn.telemetry import Level
 
-ENVIRONMENT = "FOREWARN_"
+ENVIRONMENT = "FOREWARN_COLLECTOR__"
 _HOUR = 3600.0
 _DAY = 86400.0
 
@@ -218,7 +219,14 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """An HTTP receiver of our notices, signed after the Standard Webhooks specification."""
 
     url: Annotated[str, Meta(description="Where notices are posted.", examples=["https://hooks.example.com/forewarn"])]
-    secret: Annotated[Secret | None, Meta(description="Key of the HMAC-SHA-256 signature.", examples=["..."])] = None
+    secret: Annotated[
+        Secret | None,
+        Meta(
+            description="Key of the HMAC-SHA-256 signature, or give `secret_file`.",
+            examples=["..."],
+            extra={STANDS: True},
+        ),
+    ] = None
     secret_file: Annotated[
         Path | None, Meta(description="A file that holds it instead.", examples=["/run/secrets/webhook_secret"])
     ] = None

@@ -1,7 +1,8 @@
 """The commented example of a file that people write, from the struct that reads it.
 
 Prose comes from each field's `msgspec.Meta(description=...)`, shown values from its `examples` or its default. Keys
-one may leave out stand commented, so that the sample with its `...` filled in is a valid file.
+one may leave out stand commented, so that the sample with its `...` filled in is a valid file. One `# ` taken off every
+line of a section one may leave out gives that section with its defaults; only keys without a default need another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import yaml
 
 from forewarn.quantities import SIZES, UNITS, Duration, Secret, Size
 
+STANDS = "stands"
+"""In a field's `Meta(extra={STANDS: True})`: it is shown as if required, being the usual one of two ways to give it."""
+
 
 def sample(wanted: type[msgspec.Struct]) -> str:
     """The commented example of a settings file: each key with its description and default.
@@ -27,21 +31,34 @@ def sample(wanted: type[msgspec.Struct]) -> str:
     return "\n".join(_sampled(wanted, "")) + "\n"
 
 
-def _sampled(wanted: type[msgspec.Struct], indent: str) -> list[str]:
+def _sampled(wanted: type[msgspec.Struct], indent: str, *, within: bool = False) -> list[str]:
+    """The lines of a struct; `within` a section that is commented as a whole, defaults need no mark of their own."""
     lines: list[str] = []
     hints = typing.get_type_hints(wanted, include_extras=True)
     for field in msgspec.structs.fields(wanted):
         inner, meta = _unwrapped(hints[field.name])
         if meta and meta.description:
             lines += [f"{indent}## {line}" for line in meta.description.splitlines()]
-        quiet = "" if field.required or field.default is msgspec.NODEFAULT else "# "
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            within = [f"{indent}{field.encode_name}:", *_sampled(inner, indent + "  ")]
-            lines += [f"{indent}{quiet}{line.removeprefix(indent)}" for line in within]
-        else:
-            quiet = "" if field.required else "# "
-            lines.append(f"{indent}{quiet}{field.encode_name}: {_flow(_shown(field, meta))}")
+        stands = field.required or (meta and (meta.extra or {}).get(STANDS)) or (within and field.default is not None)
+        quiet = "" if stands else "# "
+        nested = _nested(inner, f"{indent}  ", within=within or not stands)
+        key = f"{field.encode_name}:"
+        shown = [f"{indent}{key}", *nested] if nested else [f"{indent}{key} {_flow(_shown(field, meta))}"]
+        lines += [f"{indent}{quiet}{line.removeprefix(indent)}" for line in shown]
     return lines
+
+
+def _nested(inner: Any, indent: str, *, within: bool) -> list[str]:
+    """The lines below a key that holds a struct or a list of them; empty for a plain value."""
+    if typing.get_origin(inner) is list:
+        item = typing.get_args(inner)[0]
+        lines = _nested(item, f"{indent}  ", within=within)
+        return [f"{indent}-", *lines] if lines else []
+    return _sampled(inner, indent, within=within) if _is_struct(inner) else []
+
+
+def _is_struct(inner: Any) -> bool:
+    return isinstance(inner, type) and issubclass(inner, msgspec.Struct)
 
 
 def _shown(field: msgspec.structs.FieldInfo, meta: msgspec.Meta | None) -> Any:

@@ -243,9 +243,12 @@ class _Reader:
                 self.refuse(node, f"`{key}` is more than {note.gt}, not {value}")
 
     def _union(self, node: yaml.Node, options: tuple[Any, ...], key: str) -> Any:
-        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null") and types.NoneType in options:
-            return None
         rest = [option for option in options if option is not types.NoneType]
+        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null") and types.NoneType in options:
+            # `tls:` with nothing below asks for the section; read as None it would send passwords in the clear.
+            opened = node.value == "" and id(node) not in self._verbatim
+            if not (opened and isinstance(rest[-1], type) and issubclass(rest[-1], msgspec.Struct)):
+                return None
         for option in rest[:-1]:
             trial = _Reader(self.source, self._verbatim)
             value = trial.value(node, option, key)

@@ -39,7 +39,7 @@ def bound(host: str, port: int) -> socket.socket:
             raise
     except OSError as wrong:
         what = f"cannot listen on {host}:{port}: {wrong.strerror}"
-        raise PortTaken(f"{what}; choose another with `api.port` (FOREWARN_API__PORT)") from wrong
+        raise PortTaken(f"{what}; choose another with `api.port` (FOREWARN_COLLECTOR__API__PORT)") from wrong
     return listener
 
 

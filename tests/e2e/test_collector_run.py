@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_ends_it_with_one_line(tmp_path: Path) -> None:
         where = f"127.0.0.1:{run.port}"
         assert run.log() == (
             f"forewarn collector: cannot listen on {where}: Address already in use; "
-            "choose another with `api.port` (FOREWARN_API__PORT)\n"
+            "choose another with `api.port` (FOREWARN_COLLECTOR__API__PORT)\n"
         )
 
 

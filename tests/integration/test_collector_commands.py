@@ -17,11 +17,15 @@ from collector.settings import Settings, load
 from forewarn.consent import Consent, document, new_key, sign
 from forewarn.settings import read
 from forewarn.vocabulary import Source
+from tests import servers
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "collector.yaml").write_text("folder: data\nbroker: {host: broker.example, port: 8883, tls: {}}\n")
+    text = (
+        f"folder: data\nbroker: {{host: broker.example, port: 8883, tls: {{}}}}\napi: {{port: {servers.free_port()}}}\n"
+    )
+    (tmp_path / "collector.yaml").write_text(text)
     return tmp_path
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from collector.settings import ENVIRONMENT, Role, Settings
+from collector.settings import ENVIRONMENT, Influxdb, Role, Settings, Smtp, Webhook
+from forewarn.bus import Broker, Tls
 from forewarn.sample import sample
 from forewarn.settings import SettingError, read
 
@@ -34,13 +36,33 @@ def test_a_section_with_nothing_in_it_has_its_defaults() -> None:
 
 
 def test_the_environment_overrides_the_file() -> None:
-    assert given("api: {port: 1}\n", FOREWARN_API__PORT="9090").api.port == 9090
+    assert given("api: {port: 1}\n", FOREWARN_COLLECTOR__API__PORT="9090").api.port == 9090
 
 
-def test_the_sample_uncommented_is_read_back() -> None:
-    plain = [line for line in sample(Settings).splitlines() if "#" not in line]
-    settings = read(Settings, "\n".join(plain), "sample")
-    assert (str(settings.folder), settings.broker.host) == ("/var/lib/forewarn", "127.0.0.1")
+def test_the_environment_of_an_agent_on_the_same_machine_is_left_alone() -> None:
+    assert given("", FOREWARN_AGENT__SECRET="x", FOREWARN_AGENT__BROKER__HOST="other").broker.host == "b"
+    assert str(given("", FOREWARN_COLLECTOR__FOLDER="elsewhere").folder) == "elsewhere"
+
+
+def test_the_sample_is_read_back_as_printed_and_with_one_mark_taken_off_each_line() -> None:
+    printed = read(Settings, sample(Settings), "sample")
+    assert (str(printed.folder), printed.broker.host) == ("/var/lib/forewarn", "127.0.0.1")
+    assert printed == Settings(folder=Path("/var/lib/forewarn"), broker=Broker(host="127.0.0.1"))
+    plain = read(Settings, re.sub(r"^( *)# ", r"\1", sample(Settings), flags=re.MULTILINE), "sample")
+    assert plain.journal == printed.journal
+    assert plain.series.duckdb == printed.series.duckdb
+    assert plain.broker.tls == Tls()
+
+
+@pytest.mark.parametrize("section", [Influxdb, Smtp, Webhook])
+def test_a_section_without_a_default_is_shown_so_that_it_can_be_read(section: type[Influxdb | Smtp | Webhook]) -> None:
+    assert isinstance(read(section, sample(section), "sample"), section)
+
+
+def test_a_section_opened_with_nothing_in_it_is_not_left_out() -> None:
+    assert read(Settings, "folder: d\nbroker:\n  host: b\n  tls:\n", "c").broker.tls == Tls()
+    assert read(Settings, "folder: d\nbroker: {host: b, tls: null}\n", "c").broker.tls is None
+    assert wrong("notices:\n  smtp:\n").startswith("collector.yaml:4:8: `host` is missing in `smtp`")
 
 
 @pytest.mark.parametrize("role", ["ingest", "web"])

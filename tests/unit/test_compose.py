@@ -61,8 +61,8 @@ def test_the_collector_understands_its_settings(service: str, tmp_path: Path, mo
 
 def test_what_the_collector_is_told_of_the_database_is_what_the_database_is_told() -> None:
     collector, influxdb = SERVICES["collector"]["environment"], SERVICES["influxdb"]["environment"]
-    assert collector["FOREWARN_SERIES__INFLUXDB__BUCKET"] == influxdb["DOCKER_INFLUXDB_INIT_BUCKET"]
-    assert collector["FOREWARN_SERIES__INFLUXDB__ORG"] == influxdb["DOCKER_INFLUXDB_INIT_ORG"]
+    assert collector["FOREWARN_COLLECTOR__SERIES__INFLUXDB__BUCKET"] == influxdb["DOCKER_INFLUXDB_INIT_BUCKET"]
+    assert collector["FOREWARN_COLLECTOR__SERIES__INFLUXDB__ORG"] == influxdb["DOCKER_INFLUXDB_INIT_ORG"]
     source = (ROOT / "dashboards/provisioning/datasources/forewarn.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(source)["datasources"][0]["jsonData"]["dbName"] == influxdb["DOCKER_INFLUXDB_INIT_BUCKET"]
 

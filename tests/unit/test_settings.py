@@ -247,9 +247,9 @@ def test_the_sample_is_prose_and_shows_every_key_with_its_default() -> None:
         "## Where records go.",
         "# broker:",
         "#   host: '...'",
-        "#   # port: 1883",
+        "#   port: 1883",
         "#   # password: null",
-        "#   # tls: false",
+        "#   tls: false",
         "# devices: []",
     ]
 
