@@ -124,6 +124,8 @@ class DatabaseJournal:
         self._ring_bytes = ring_bytes
         self._ring: dict[int, tuple[Entry, int]] = {}
         self._used = 0
+        self._shared = False
+        """Whether another process was seen to commit: no watermark is ours alone from then on."""
         self._changed = threading.Condition()
         with stated("journal"), reading(self._engine) as connection:
             self._head = _head(connection)
@@ -133,7 +135,13 @@ class DatabaseJournal:
         return self._head
 
     def wait(self, after: int, timeout: float) -> bool:
-        """Blocks until head > `after` or `timeout` seconds passed; says whether there is something to read."""
+        """Blocks until head > `after` or `timeout` seconds passed; says whether there is something to read.
+
+        Raises:
+            StorageError: `after` is beyond what this process knows, and the table cannot be asked.
+        """
+        if after > self._head:
+            self._catch_up()
         with self._changed:
             return self._changed.wait_for(lambda: self._head > after, timeout)
 
@@ -163,6 +171,15 @@ class DatabaseJournal:
                 received = unpack(bytes(row.payload)) if row.payload is not None else None
                 of = (row.position, row.arrived, row.site, row.agent, row.epoch, row.first, row.last)
                 yield _light(Entry(*of, received))
+
+    def _catch_up(self) -> None:
+        with stated("journal"), reading(self._engine) as connection:
+            head = _head(connection)
+        with self._changed:
+            if head > self._head:
+                self._ring.clear()
+                self._used, self._head, self._shared = 0, head, True
+                self._changed.notify_all()
 
     def marks(self) -> dict[Spool, Mark]:
         """Every watermark."""
@@ -223,7 +240,8 @@ class DatabaseJournal:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _COMMIT_LOCK})
         head = _head(connection)
-        if head != self._head and before:
+        self._shared = self._shared or head != self._head
+        if self._shared and before:
             _check_outrun(connection, before)
         return head
 

@@ -2,6 +2,9 @@
 
 A projection that fails is given the same entries again, after a pause that doubles from a second to a minute; the
 others and the intake go on meanwhile.
+
+Errors:
+    Beyond   a projection's cursor lies behind the journal's end: the journal was replaced, or restored from a copy
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ log = Log(__name__)
 ENTRIES = 2048
 GATHER = 0.05
 WAKE = 1.0
+
+
+class Beyond(Exception):
+    """A projection has seen entries that the journal does not have."""
 
 
 class Progress(NamedTuple):
@@ -80,12 +87,19 @@ class Runner:
         if not self._placed:
             self._cursor, self._placed = self._projection.cursor(), True
         if not self._journal.wait(self._cursor, WAKE):
+            self._check_beyond()
             return
         if self._journal.head() - self._cursor < ENTRIES:
             self._stopping.wait(self._gather)
         entries = self._journal.read(self._cursor, ENTRIES)
         if entries:
             self._apply(entries)
+
+    def _check_beyond(self) -> None:
+        head = self._journal.head()
+        if self._cursor > head:
+            what = f"{self._projection.name} has the journal up to {self._cursor}, which ends at {head}"
+            raise Beyond(f"{what}: it was replaced or restored. Restore both from one time, or make this one anew")
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         self._projection.apply(entries)

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
+from collector import sitting, tables
 from collector.database import Databases, open_sqlite, reading
 from collector.intake import Intake, Pace
-from collector.journal import Counters, DatabaseJournal
+from collector.journal import Counters, DatabaseJournal, Mark
+from collector.judgement import Case, Outcome
 from collector.register import Register
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.consent import document
 from forewarn.signals import Ack, ack_topic, block_topic, derive, open_ack, peek_ack
 from forewarn.vocabulary import DeviceKind, Source
-from forewarn.wire import MAX_INFLATED, MAX_PACKED, Record, Shape, TableShape
+from forewarn.wire import MAX_INFLATED, MAX_PACKED, Received, Record, Shape, TableShape
 from tests import blocks
 from tests.blocks import HOST, NOW, Script
 
@@ -492,6 +493,22 @@ def test_two_collectors_on_one_database_do_not_take_a_record_twice(databases: Da
     assert positions == list(range(1, len(positions) + 1))
 
 
+@pytest.mark.parametrize("between", ["a block of another agent", "a tick"])
+def test_what_another_collector_took_is_noticed_later_too(databases: Databases, script: Script, between: str) -> None:
+    blocks.enrolled(databases, "a1", "a2")
+    first, second = Collector(databases), Collector(databases)
+    second.send(script.topic, script.block(1, 5))
+    if between == "a tick":
+        first.journal.tick(NOW)
+    else:
+        other = Script(agent="a2", shard=1, epoch="E2").poll(3)
+        first.send(other.topic, other.block(1, 3))
+    ack = first.send(script.topic, script.block(1, 5))
+    assert ack is not None
+    assert ack.upto == 5
+    assert [each for each in Collector(databases).committed() if each[0] == "E1"] == seqs(1, 5)
+
+
 def test_a_full_disk_stops_the_acknowledgements_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -519,6 +536,43 @@ def test_a_full_disk_stops_the_acknowledgements_and_nothing_else(
     assert peek_ack(collector.payloads[-1][1]).upto == 2000
     assert len(pubacks) == 200
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["nothing is taken in"]
+
+
+def test_a_mistake_of_ours_at_one_block_keeps_it_alone_from_being_taken(
+    collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Register(collector.databases).add_agent("s1", "a2")
+    other = Script(agent="a2", shard=1).poll(3)
+    rightly = sitting.judge
+
+    def judge(received: Received, case: Case, mark: Mark) -> Outcome:
+        if case.agent.id == "a1":
+            raise ZeroDivisionError
+        return rightly(received, case, mark)
+
+    monkeypatch.setattr(sitting, "judge", judge)
+    for each in (script, other):
+        collector.intake.receive(each.topic, each.block(1, 3), lambda: None)
+    collector.intake.turn(0)
+    assert collector.committed() == seqs(1, 3)
+    assert [topic for topic, _, _ in collector.payloads] == [ack_topic("a2")]
+    assert collector.intake.failed == 1
+    assert "blocks could not be dealt with" in caplog.text
+
+
+def test_a_mistake_beside_the_blocks_does_not_end_the_intake(
+    collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tick(now: int) -> None:
+        raise ZeroDivisionError(now)
+
+    monkeypatch.setattr(collector.journal, "tick", tick)
+    collector.clock = 1e10
+    collector.intake.start()
+    wait(lambda: "no tick be made" in caplog.text)
+    collector.intake.receive(script.topic, script.block(1, 3), lambda: None)
+    wait(lambda: collector.committed() == seqs(1, 3))
+    collector.intake.stop()
 
 
 def wait(true: Callable[[], bool], timeout: float = 20) -> None:

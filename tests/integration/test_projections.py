@@ -86,6 +86,26 @@ def test_a_projection_that_fails_keeps_nobody_waiting_and_gets_the_same_again(
     assert said == ["projection stands still", "projection goes on"]
 
 
+def test_a_journal_that_ends_before_a_cursor_is_named_until_it_reaches_it(
+    sqlite_databases: Databases, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = DatabaseJournal(sqlite_databases)
+    journal.tick(1)
+    ahead = Kept("ahead", [3])
+    running = run(journal, ahead)
+    wait(lambda: bool(running.progress()[0].error))
+    [progress] = running.progress()
+    assert "ahead has the journal up to 3, which ends at 1: it was replaced or restored" in progress.error
+    assert "projection stands still" in caplog.text
+    DatabaseJournal(sqlite_databases).tick(2)  # Another process goes on; this one sees it by asking.
+    DatabaseJournal(sqlite_databases).tick(3)
+    DatabaseJournal(sqlite_databases).tick(4)
+    wait(lambda: not running.progress()[0].error)
+    journal.tick(5)
+    wait(lambda: ahead.kept == [3, 4, 5])
+    running.stop()
+
+
 def test_a_new_run_goes_on_where_the_last_one_committed(sqlite_databases: Databases) -> None:
     journal = DatabaseJournal(sqlite_databases)
     kept: list[int] = []
