@@ -7,7 +7,7 @@ what only reads goes through `reading`, which waits for nobody.
 Errors:
     StorageError
     ├─ Full          no room on the disk; goes on by itself when there is room
-    └─ Unreachable   no connection, or locked for too long; trying again helps
+    └─ Unreachable   no connection, locked for too long, read-only or damaged; tried again until it is mended
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import alembic.config
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _HERE = Path(__file__).parent / "migrations"
@@ -35,6 +35,8 @@ _one_at_a_time = threading.Lock()
 """Alembic keeps what it works on in module globals."""
 _DISK_FULL = "53100"
 """PostgreSQL's class 53 `disk_full`."""
+_ASKED = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a database says of a statement or its values (PEP 249); all else it says of itself."""
 
 
 class StorageError(Exception):
@@ -46,7 +48,7 @@ class Full(StorageError):
 
 
 class Unreachable(StorageError):
-    """The database does not answer, or another writer holds it."""
+    """The database does not answer or take anything: gone, held by another writer, read-only, damaged."""
 
 
 @dataclass(frozen=True)
@@ -140,22 +142,22 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def stated(what: str) -> Iterator[None]:
-    """Turns what a driver raises for a full disk or a lost connection into a StorageError that names `what`.
+    """Turns what a driver raises for the state of its database into a StorageError that names `what`.
 
     Raises:
-        StorageError: as above; any other error passes through unchanged.
+        StorageError: as above; an error for what was asked (`_ASKED`) passes through unchanged.
     """
     try:
         yield
-    except (OperationalError, PoolTimeout) as wrong:
+    except PoolTimeout as wrong:
         raise _told(what, wrong) from wrong
     except DBAPIError as wrong:
-        if wrong.connection_invalidated:
-            raise _told(what, wrong) from wrong
-        raise
+        if isinstance(wrong, _ASKED) and not wrong.connection_invalidated:
+            raise
+        raise _told(what, wrong) from wrong
 
 
-def _told(what: str, wrong: OperationalError | PoolTimeout | DBAPIError) -> StorageError:
+def _told(what: str, wrong: PoolTimeout | DBAPIError) -> StorageError:
     cause = getattr(wrong, "orig", None) or wrong
     sentence = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if "disk is full" in sentence or getattr(cause, "sqlstate", None) == _DISK_FULL:

@@ -8,8 +8,9 @@ attest that time passed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ulid import ULID
@@ -148,17 +149,29 @@ class Intake:
         messages = self._inbox.take(self._pace.blocks_at_once, timeout=timeout, linger=self._pace.linger)
         touched = self._process(messages)
         self._inbox.settle(messages)
+        with self._unstopped("agents could not be told, or no tick be made"):
+            self._answer(touched)
+        return len(messages)
+
+    @contextlib.contextmanager
+    def _unstopped(self, event: str, **facts: object) -> Iterator[None]:
+        """A mistake of ours must not stop the intake of all agents: it is named, and the thread goes on."""
         try:
-            if self._greet:
-                self._greet_all()
-            self._acks.publish(touched=touched)
-            if self._monotonic() >= self._next_tick:
-                self._next_tick = self._monotonic() + self._pace.tick
-                self._journal.tick(self._now())
-                self._well()
+            yield
         except StorageError as wrong:
             self._in_trouble(wrong)
-        return len(messages)
+        except Exception:
+            log.exception(event, **facts)
+
+    def _answer(self, touched: set[str]) -> None:
+        """Acknowledges what is committed, and attests that time passed."""
+        if self._greet:
+            self._greet_all()
+        self._acks.publish(touched=touched)
+        if self._monotonic() >= self._next_tick:
+            self._next_tick = self._monotonic() + self._pace.tick
+            self._journal.tick(self._now())
+            self._well()
 
     def _greet_all(self) -> None:
         """Tells every agent how far it is, in a new boot's name, so that it sends the rest again at once."""
@@ -181,16 +194,15 @@ class Intake:
         """Commits what is to be committed of these messages; returns the agents that have something to hear."""
         if not messages:
             return set()
-        try:
-            return self._sit(messages)
-        except Exception:
-            # A mistake of ours must not stop the intake of all agents: the one message that shows it is dropped, not
-            # acknowledged, and counted.
-            if len(messages) > 1:
-                return {agent for message in messages for agent in self._process([message])}
-            self.failed += 1
-            log.exception("a block could not be dealt with", topic=messages[0].topic, bytes=len(messages[0].payload))
-            return set()
+        heard: set[str] | None = None
+        with self._unstopped("blocks could not be dealt with", topic=messages[0].topic, messages=len(messages)):
+            heard = self._sit(messages)
+        if heard is not None:
+            return heard
+        if len(messages) > 1:
+            return {agent for message in messages for agent in self._process([message])}
+        self.failed += 1  # The one message that shows the mistake is dropped, and not acknowledged.
+        return set()
 
     def _sit(self, messages: Sequence[Waiting]) -> set[str]:
         while True:

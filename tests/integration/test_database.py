@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from collector import tables
 from collector.database import Databases, Full, Unreachable, open_postgres, open_sqlite, reading, stated, upsert
-from tests.servers import free_port
+from tests.servers import free_port, new_database
 
 
 def differences(engine: sa.Engine, metadata: sa.MetaData) -> list[Any]:
@@ -112,6 +112,28 @@ def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
     with stated("journal"), roomy.journal.begin() as connection:
         connection.execute(sa.insert(tables.entry).values(position=1, arrived=1, payload=bytes(500_000)))
     roomy.close()
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"not a database " * 1000)
+    damaged = open_sqlite(tmp_path)
+    with pytest.raises(Unreachable, match=r"the journal database cannot be used now .*not a database"):
+        damaged.migrate()
+    damaged.close()
+
+
+def test_a_server_that_only_reads_is_told(postgres_server: str) -> None:
+    address = new_database(postgres_server)
+    opened = open_postgres(address)
+    opened.migrate()
+    with opened.journal.begin() as connection:
+        name = address.rpartition("/")[2]
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    opened.close()
+    with pytest.raises(Unreachable, match="read-only transaction"):  # noqa: SIM117
+        with stated("journal"), opened.journal.begin() as connection:
+            connection.execute(sa.insert(tables.entry).values(position=1, arrived=1))
+    opened.close()
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
