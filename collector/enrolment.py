@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from collector.register import Enrolled
 from forewarn.bus import Broker
 
@@ -30,6 +32,9 @@ def agent_yaml(enrolled: Enrolled, broker: Broker) -> str:
         broker: the collector's own broker; the agent may have to reach it under another name.
     """
     tls = "" if broker.tls is None else "  tls: {}\n"
+    if broker.tls is not None and broker.tls.ca is not None:
+        tls = f"  # The authority behind the broker's certificate: bring the collector's {broker.tls.ca} along.\n"
+        tls += f"  tls: {{ca: {json.dumps(broker.tls.ca.name)}}}\n"
     return _TEXT.format(
         site=enrolled.site,
         agent=enrolled.agent,

@@ -120,7 +120,7 @@ class Register:
         Raises:
             RegisterError: the id is taken or not a name.
         """
-        _named("site", site)
+        _named("a site", site)
         with stated("service"), self._engine.begin() as connection:
             if _exists(connection, tables.site, site):
                 raise RegisterError(f"there is a site `{site}` already")
@@ -137,7 +137,7 @@ class Register:
             RegisterError: no such site, or the id is taken or not a name.
         """
         agent = agent or f"a-{str(ULID()).lower()}"
-        _named("agent", agent)
+        _named("an agent", agent)
         if agent.startswith(COLLECTOR_USER):
             raise RegisterError(f"`{agent}` is reserved: names that begin with `{COLLECTOR_USER}` are the collector's")
         secret = secrets.token_hex(32)
@@ -305,7 +305,7 @@ _COUNTS = sa.select(
 def _named(what: str, name: str) -> None:
     if not _NAME(name):
         raise RegisterError(
-            f"`{name}` cannot name a {what}: letters, digits, `.`, `_` and `-`, at most 63, a letter or digit first"
+            f"`{name}` cannot name {what}: letters, digits, `.`, `_` and `-`, at most 63, a letter or digit first"
         )
 
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import yaml
 
-from collector.database import open_sqlite
+from collector.database import open_postgres, open_sqlite
 from collector.register import Register
 from forewarn import signals
 from forewarn.bus import Broker, Offline
@@ -50,6 +50,33 @@ def until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     raise AssertionError(f"never came true: {what}")
 
 
+class Certificates(NamedTuple):
+    """An authority of our own, and what it signed for the broker."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+def certificates(folder: Path) -> Certificates:
+    """Makes an authority and a certificate for 127.0.0.1 with it, as a service company would."""
+    folder.mkdir(parents=True)
+    ca, ca_key, wanted, cert, key = (folder / name for name in ("ca.crt", "ca.key", "b.csr", "b.crt", "b.key"))
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    openssl, curve = (
+        servers.program("openssl", "openssl"),
+        ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
+    )
+    signing = ["-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "1", "-extfile", folder / "names"]
+    for words in (
+        ["req", "-x509", *curve, "-nodes", "-days", "2", "-subj", "/CN=Our CA", "-keyout", ca_key, "-out", ca],
+        ["req", *curve, "-nodes", "-subj", "/CN=broker", "-keyout", key, "-out", wanted],
+        ["x509", "-req", "-in", wanted, *signing, "-out", cert],
+    ):
+        subprocess.run([openssl, *map(str, words)], check=True, capture_output=True)
+    return Certificates(ca, cert, key)
+
+
 @dataclass
 class Run:
     """Everything of one collector, in one folder."""
@@ -58,6 +85,7 @@ class Run:
     broker: servers.Mosquitto
     port: int = field(default_factory=servers.free_port)
     token: str = ""
+    database: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,7 +96,7 @@ class Run:
         """What one command prints."""
         command = [sys.executable, "-m", "forewarn", "collector", *words]
         done = subprocess.run(
-            command, cwd=self.folder, env=_env(), capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -77,7 +105,7 @@ class Run:
         """Starts `forewarn collector run`; its output is in `log`."""
         command = [sys.executable, "-m", "forewarn", "collector", "run", "--config", "collector.yaml"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=_env(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=self.folder, env=environment(), stdout=log, stderr=log)
 
     def end(self) -> int:
         """Asks it to end; gives its exit code."""
@@ -101,7 +129,7 @@ class Run:
     @contextlib.contextmanager
     def register(self) -> Iterator[Register]:
         """The register beside the running collector, as the commands open it but without a process of its own."""
-        databases = open_sqlite(self.folder / "data")
+        databases = open_postgres(self.database) if self.database else open_sqlite(self.folder / "data")
         databases.migrate()
         try:
             yield Register(databases)
@@ -126,24 +154,34 @@ class Run:
         return (self.folder / "log").read_text(errors="replace")
 
 
-def _env() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of commands and programs of this tree."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
-def collector(folder: Path, *, broker_up: bool = True) -> Iterator[Run]:
-    """A registered site with its consent, broker files, mosquitto (unless told otherwise) and a collector started."""
+def collector(
+    folder: Path, *, broker_up: bool = True, tls: Certificates | None = None, also: dict[str, Any] | None = None
+) -> Iterator[Run]:
+    """A registered site, broker files, mosquitto (unless told otherwise) and a collector started.
+
+    `also` are further settings; without `database.url` among them it runs on SQLite.
+    """
     files = folder / "broker-files"
     broker = servers.Mosquitto(folder / "mosquitto", servers.free_port())
     broker.folder.mkdir()
     broker.lines = ["allow_anonymous false", f"password_file {files}/passwords", f"acl_file {files}/acl"]
     broker.lines += ["user root"] if os.geteuid() == 0 else []
-    run = Run(folder, broker)
-    login = {"user": "collector", "password_file": str(files / "collector.password")}
+    run = Run(folder, broker, database=(also or {}).get("database", {}).get("url", ""))
+    login: dict[str, Any] = {"user": "collector", "password_file": str(files / "collector.password")}
+    if tls is not None:
+        broker.lines += [f"certfile {tls.certificate}", f"keyfile {tls.key}"]
+        login["tls"] = {"ca": str(tls.ca)}
     settings = {
         "folder": "data",
         "broker": {"host": "127.0.0.1", "port": broker.port, **login},
         "api": {"port": run.port},
+        **(also or {}),
     }
     files.mkdir()
     (files / "collector.password").write_text("only-for-the-test\n")

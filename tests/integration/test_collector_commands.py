@@ -149,3 +149,17 @@ def test_a_wrong_rule_of_ones_own_ends_the_run_with_its_place(folder: Path) -> N
 def test_a_data_folder_that_cannot_be_made_is_named(folder: Path) -> None:
     (folder / "data").write_text("in the way")
     assert "data" in typed(folder, "run", code=2).stderr
+
+
+def test_the_settings_of_an_agent_name_the_authority_that_the_collector_trusts(folder: Path) -> None:
+    text = (folder / "collector.yaml").read_text(encoding="utf-8")
+    (folder / "collector.yaml").write_text(text.replace("tls: {}", "tls: {ca: /etc/forewarn/our ca.pem}"))
+    typed(folder, "add-site", "s1", "Harbour North")
+    printed = typed(folder, "add-agent", "s1", "--id", "a1").stdout
+    assert yaml.safe_load(printed)["broker"]["tls"] == {"ca": "our ca.pem"}
+    assert "bring the collector's /etc/forewarn/our ca.pem along" in printed
+
+
+def test_a_name_that_cannot_be_is_refused_with_what_it_may_hold(folder: Path) -> None:
+    told = typed(folder, "add-agent", "s1", "--id", "a/1", code=2).stderr
+    assert told.startswith("forewarn collector: `a/1` cannot name an agent: letters, digits")
