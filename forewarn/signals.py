@@ -27,9 +27,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The collector's word: everything of `epoch` up to `upto` is committed to its journal.
 
     `hash` is the chained hash of the record committed as `upto`: an agent that has another under this number shares its
-    spool with a second machine, and must not delete it. `held` is why blocks are not taken now (the agent backs off and shows it); `rewind` asks to send again from
-    `upto` + 1; `boot` names the collector's run, a new one makes the agent rewind at once. Without a valid MAC only
-    `held` may be believed, and nothing may be deleted.
+    spool with a second machine, and must not delete it. `held` is why blocks are not taken now (the agent backs off
+    and shows it); `rewind` asks to send again from `upto` + 1; `boot` names the collector's run, a new one makes the
+    agent rewind at once. Without a valid MAC only `held` may be believed, and nothing may be deleted.
     """
 
     v: int = VERSION
@@ -99,7 +99,7 @@ def _split_ack(payload: bytes) -> tuple[Ack, bytes, str]:
     text, _, tail = payload.rpartition(b',"mac":"')
     try:
         return _decode_ack(payload), text, tail.removesuffix(b'"}').decode("ascii")
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise Malformed(Reason.WRONG_FIELD, f"not an acknowledgement: {wrong}") from wrong
 
 
@@ -120,7 +120,7 @@ def open_presence(payload: bytes) -> Presence:
     """
     try:
         return _decode_presence(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise Malformed(Reason.WRONG_FIELD, f"not a presence message: {wrong}") from wrong
 
 

@@ -54,6 +54,16 @@ def test_arbitrary_bytes_are_no_signal(payload: bytes) -> None:
             read(payload)
 
 
+def test_a_signal_that_nests_without_end_is_malformed_and_ends_no_program() -> None:
+    deep = b',"more":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    ack = signals.seal_ack(Ack(agent="a1", epoch="e1", upto=0, boot="b1"), KEY)
+    for read, payload in ((lambda given: signals.open_ack(given, KEY), ack), (signals.peek_ack, ack)):
+        with pytest.raises(Malformed, match="not an acknowledgement"):
+            read(payload[:-1] + deep)
+    with pytest.raises(Malformed, match="not a presence message"):
+        signals.open_presence(b'{"state":"online","epoch":"e1","boot":"b1","conn":1' + deep)
+
+
 @pytest.mark.parametrize("payload", [b'{"state":"\xff"}', b"[" * 50_000, b'{"state":1}', b""])
 def test_what_is_no_presence_is_named(payload: bytes) -> None:
     with pytest.raises(Malformed, match="not a presence message"):
