@@ -28,6 +28,11 @@ LEAST_SPAN = 24 * 3600 * 1000
 often a daily habit."""
 STRETCH = 1.5
 """`ttt < D` also wants the late end of the interval below D times this."""
+HABIT = 30 * 3600 * 1000
+"""`ttt < D` also wants this many milliseconds of history: what is filled and purged every day rises for a day, and
+only its fall tells it from what fills."""
+SWING = 14
+"""... and this many buckets: fewer daily ones make a trend of a warm week."""
 LEVERAGE = 4
 """`ttt < D` also wants a history of at least D / this."""
 FLOOR = 0.6
@@ -38,7 +43,7 @@ class TimeTo(Operator):
     """`ttt(x, threshold[, bucket][, up | down])` in seconds. State 784 B.
 
     Unknown until 24 h and 8 blocks are known; infinite where no trend towards the threshold is sure (Mann-Kendall
-    p < 0.01, same sign in both halves); 0 once it is reached.
+    p < 0.01, same sign in both halves of the history); 0 once it is reached.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("low", "high")
@@ -83,7 +88,7 @@ class TimeTo(Operator):
         near = until < horizon
         if not near.any():
             return near
-        carried = self._per_row("span", frame) >= horizon * 1000 / LEVERAGE
+        carried = self._per_row("span", frame) >= max(horizon * 1000 / LEVERAGE, HABIT, SWING * self.width)
         if self.sign > 0 and self.threshold > 0:
             carried &= self._per_row("level", frame) >= FLOOR * self.threshold
         return np.asarray(near & carried & (self._until("high", frame) < STRETCH * horizon))
@@ -125,7 +130,7 @@ class TimeTo(Operator):
             pieces.write(self.state["open"], places, cut.goes_on)
             opened, summaries = self._summed_up(frame, cut, roll, pieces)
         windows = roll.windows(self.state["ring"][moved], opened, summaries, np.nan)
-        begins = cut.bucket[roll.rolling] * self.width - frame.offsets[cut.device[roll.rolling]]
+        begins = cut.bucket[roll.rolling] * self.width - frame.shifts(self.width)[cut.device[roll.rolling]]
         fits = self._fitted(windows, begins)
         self.state["ring"][moved] = windows[roll.last]
         for name in _FITS:
@@ -173,7 +178,7 @@ class TimeTo(Operator):
         reached = told & (rings[:, 0] >= self.sign * self.threshold)
         for name in ("crossing", "low", "high"):
             out[name][reached] = start[reached]
-        out["span"][reached] = np.inf
+        out["span"][reached], out["level"][reached] = np.inf, rings[reached, 0]
         return {name: values.reshape(rolling, across) for name, values in out.items()}
 
     def _fit_some(self, rings: Rings, start: Floats, size: int, out: dict[str, Floats], rows: Integers) -> None:
@@ -199,7 +204,7 @@ class _Pieces:
     """
 
     def __init__(self, frame: Frame, cut: Segments, x: Floats, width: int) -> None:
-        shifted_t = frame.t + frame.offsets[frame.runs.owner]
+        shifted_t = frame.t + frame.shifts(width)[frame.runs.owner]
         piece = shifted_t % width * PIECES // width
         if frame.runs.single:
             self.segment, self.piece, self.values = cut.runs.owner, piece, x

@@ -18,6 +18,8 @@ from rules.samples import Floats, Integers
 Booleans = npt.NDArray[np.bool_]
 NEVER = np.iinfo(np.int64).max
 UNSEEN = np.iinfo(np.int64).min
+WAVES = 12
+"""How many groups of series take turns in closing a bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ class Frame:
         found = self.columns.get(name)
         return self.unknown if found is None else found
 
+    def shifts(self, width: int) -> Integers:
+        """Milliseconds that each device's buckets of `width` ms are shifted by, int64[D].
+
+        In twelfths of a bucket, so that buckets close in twelve waves: neither all series at once, nor at every poll
+        a few, whose fixed cost would be that of many.
+        """
+        return self.offsets - self.offsets % max(1, width // WAVES)
+
     def buckets(self, width: int) -> Integers:
         """The number of the bucket of `width` ms that each row falls into, shifted by device; int64[N]."""
-        return (self.t + self.offsets[self.runs.owner]) // width
+        return (self.t + self.shifts(width)[self.runs.owner]) // width

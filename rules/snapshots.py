@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 65_536
 """Slots a part: series that saw nothing new leave their part as it was."""
 

@@ -13,6 +13,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rules.frames import Booleans
 from rules.samples import Floats, Integers
@@ -25,10 +26,18 @@ SURE = 2.5758293035489004
 ENOUGH = 8
 """Blocks with a value, below which nothing is said."""
 
+_BIAS = 2.0
+"""The residuals of a fitted line look less correlated than they are: by about (1 + 4 rho) / n (Kendall 1954), and
+once more for the slope."""
+_DOUBT = 1.0
+"""As much again for the interval: the correlation is itself a guess, and an interval too wide costs less."""
+_TREND_LIMIT = 0.7
+"""Keeps a clean ramp of rounded readings a trend."""
+_INTERVAL_LIMIT = 0.8
+"""Beyond it hardly any interval would end."""
+
 _EARLIER, _LATER = np.triu_indices(BLOCKS, 1)
 _GAP = 1.0 / (_LATER - _EARLIER)
-_OLD_HALF = np.flatnonzero(_LATER < BLOCKS // 2)
-_NEW_HALF = np.flatnonzero(_EARLIER >= BLOCKS // 2)
 
 
 class Fit(NamedTuple):
@@ -63,18 +72,26 @@ def fit(blocks: Floats, threshold: float) -> Fit:
     later, earlier = across[_LATER], across[_EARLIER]
     signs = (later > earlier).view(np.int8) - (later < earlier).view(np.int8)
     score = signs.sum(axis=0, dtype=np.int16).astype(np.int64)
-    steady = (signs[_OLD_HALF].sum(axis=0, dtype=np.int16) > 0) & (signs[_NEW_HALF].sum(axis=0, dtype=np.int16) > 0)
     z = _significance(score, count, 1.0)
     enough = count >= ENOUGH
     endless, unsaid = np.where(enough, np.inf, np.nan), np.full(len(blocks), np.nan)
     out = Fit(endless, endless.copy(), endless.copy(), unsaid, np.where(enough, z, np.nan), unsaid.copy(), count)
     # Autocorrelation only ever weakens z: what does not rise for sure without it needs no line.
-    rising = np.flatnonzero((z >= SURE) & steady & enough)
+    rising = np.flatnonzero((z >= SURE) & enough)
+    rising = rising[_steady(signs[:, rising], known[rising])]
     if len(rising):
         lines = _lines(blocks[rising], known[rising], score[rising], threshold)
         for column, values in zip(out, lines, strict=True):
             column[rising] = values
     return out
+
+
+def _steady(signs: npt.NDArray[np.int8], known: Booleans) -> Booleans:
+    """Whether both halves of each history rise; signs int8[276, M] of the pairs. A short history has halves too."""
+    middle = (np.argmax(known, axis=1) + BLOCKS) / 2
+    old = np.where(_LATER[:, None] < middle, signs, 0).sum(axis=0, dtype=np.int16)
+    new = np.where(_EARLIER[:, None] >= middle, signs, 0).sum(axis=0, dtype=np.int16)
+    return np.asarray((old > 0) & (new > 0))
 
 
 def _lines(blocks: Floats, known: Booleans, score: Integers, threshold: float) -> Fit:
@@ -84,13 +101,16 @@ def _lines(blocks: Floats, known: Booleans, score: Integers, threshold: float) -
     slopes.sort(axis=1)
     pairs = count * (count - 1) // 2
     slope = _quantile(slopes, pairs, (pairs - 1) / 2)
-    centre, level, spread, inflation = _about(blocks, known, count, slope)
-    z = _significance(score, count, inflation)
+    centre, level, error, correlation = _about(blocks, known, count, slope)
+    z = _significance(score, count, _inflation(correlation, count, _BIAS, _TREND_LIMIT))
+    inflation = _inflation(correlation, count, _BIAS + _DOUBT, _INTERVAL_LIMIT)
     half = Z90 * _rank_deviation(count, inflation) / 2
     low_slope = _quantile(slopes, pairs, (pairs - 1) / 2 - half)
     high_slope = _quantile(slopes, pairs, (pairs - 1) / 2 + half)
     deviation = np.maximum(high_slope - low_slope, 0) / (2 * Z90)
-    crossing, low, high = _fieller(threshold - level, slope, deviation, spread, _student(count, inflation))
+    crossing, low, high = _fieller(
+        threshold - level, slope, deviation, error * np.sqrt(inflation), _student(count, inflation)
+    )
     ahead = centre - (BLOCKS - 1)
     sure = (slope > 0) & (z >= SURE)
     crossing, low, high = (np.where(sure, at + ahead, np.inf) for at in (crossing, low, high))
@@ -119,7 +139,7 @@ def _quantile(ordered: Floats, count: Integers, rank: Floats) -> Floats:
 
 
 def _about(blocks: Floats, known: Booleans, count: Integers, slope: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """(centre of the known times, level there, standard error of that level, variance inflation)."""
+    """(centre of the known times, level there, its standard error, lag-1 correlation), for independent residuals."""
     at = np.arange(BLOCKS, dtype=np.float64)
     some = np.maximum(count, 1)
     centre = np.where(known, at, 0.0).sum(axis=1) / some
@@ -130,12 +150,15 @@ def _about(blocks: Floats, known: Booleans, count: Integers, slope: Floats) -> t
     both = known[:, 1:] & known[:, :-1]
     lagged = (np.where(both, rest[:, 1:] * rest[:, :-1], 0.0)).sum(axis=1)
     correlation = np.divide(lagged, squares, out=np.zeros(len(squares)), where=squares > 0)
-    # The residuals of a fitted line look less correlated than they are: by about (1 + 4 rho) / n (Kendall 1954),
-    # and once more for the slope. The limit keeps a clean ramp of rounded readings a trend.
-    correlation = np.clip((correlation + 2 / some) / (1 - 4 / np.maximum(count, 5)), 0.0, 0.7)
-    inflation = (1 + correlation) / (1 - correlation)
     variance = squares / np.maximum(count - 2, 1)
-    return centre, level, np.sqrt(variance / some * inflation), inflation
+    return centre, level, np.sqrt(variance / some), correlation
+
+
+def _inflation(correlation: Floats, count: Integers, bias: float, limit: float) -> Floats:
+    """By how much autocorrelation widens a variance, from that of the residuals."""
+    true = (correlation + bias / np.maximum(count, 1)) / (1 - 4 / np.maximum(count, 5))
+    true = np.clip(true, 0.0, limit)
+    return np.asarray((1 + true) / (1 - true))
 
 
 def _student(count: Integers, inflation: Floats) -> Floats:

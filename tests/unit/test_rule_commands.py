@@ -107,7 +107,7 @@ def test_check_list_and_usage(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_explain_tells_a_finding_as_a_person_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    values = [[65 + at * 0.5 / 12, 0.0] for at in range(12 * 30)]
+    values = [[65 + at * 0.5 / 12, 0.0] for at in range(12 * 36)]
     of = shape(("volume", ["a"], ["used_percent", "overwrite"]))
     polls = series(values, of, every=300_000)
     found = told(Engine(one_rule("ttt(used_percent, 98) < 72h and used_percent >= 60")), batch(polls))[0]
@@ -116,9 +116,9 @@ def test_explain_tells_a_finding_as_a_person_reads_it(tmp_path: Path, capsys: py
     assert main(["explain", str(file)]) == 0
     said = capsys.readouterr().out
     assert said.strip() == explained(found.reason)
-    assert "- ttt(used_percent, 98) < 72h: held, at 42 h" in said
+    assert "- ttt(used_percent, 98) < 72h: held, at 36 h" in said
     assert "it would not have held with used_percent below 60 %" in said
-    assert "history 24 h" in said
+    assert "history 30 h" in said
 
 
 @pytest.mark.parametrize(
