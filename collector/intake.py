@@ -194,11 +194,11 @@ class Intake:
         """Commits what is to be committed of these messages; returns the agents that have something to hear."""
         if not messages:
             return set()
-        heard: set[str] | None = None
+        heard: list[set[str]] = []
         with self._unstopped("blocks could not be dealt with", topic=messages[0].topic, messages=len(messages)):
-            heard = self._sit(messages)
-        if heard is not None:
-            return heard
+            heard.append(self._sit(messages))
+        if heard:
+            return heard[0]
         if len(messages) > 1:
             return {agent for message in messages for agent in self._process([message])}
         self.failed += 1  # The one message that shows the mistake is dropped, and not acknowledged.

@@ -86,6 +86,8 @@ class Run:
     port: int = field(default_factory=servers.free_port)
     token: str = ""
     database: str = ""
+    within: list[str] = field(default_factory=list)
+    """A command that runs the collector's, in a world of its own."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -103,7 +105,7 @@ class Run:
 
     def start(self) -> None:
         """Starts `forewarn collector run`; its output is in `log`."""
-        command = [sys.executable, "-m", "forewarn", "collector", "run", "--config", "collector.yaml"]
+        command = [*self.within, sys.executable, "-m", "forewarn", "collector", "run", "--config", "collector.yaml"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, env=environment(), stdout=log, stderr=log)
 
