@@ -3,6 +3,10 @@
 Each agent may publish on its own topics and read its own acknowledgements, by pattern, so that a new agent changes the
 password file alone. Passwords are derived from the agents' secrets; what is written here is their PBKDF2-SHA512.
 Files are replaced whole, and are the same again when nothing changed; Mosquitto reads them again on SIGHUP.
+
+Mosquitto started by root gives root up before it reads them, and becomes the user `mosquitto`. So files that root
+writes are given to that user's group; where it cannot come to them at all (a folder in root's home), the configuration
+tells it to stay root, and says why.
 """
 
 from __future__ import annotations
@@ -62,6 +66,15 @@ persistence false
 """
 
 
+_AS_ROOT = """\
+# Written by root where Mosquitto's own user cannot read: with this line it stays root when root starts it. Better:
+# forewarn collector broker-files /etc/mosquitto/forewarn, and away with it.
+user root
+"""
+_READER = "mosquitto"
+"""The user that Mosquitto becomes, and its group."""
+
+
 class BrokerFiles(NamedTuple):
     """Where the files were written. `password` holds the collector's own password in its first line."""
 
@@ -90,11 +103,14 @@ def write(folder: Path, agents: Mapping[str, str], *, user: str) -> BrokerFiles:
         _replace(files.password, secrets.token_urlsafe(32) + "\n", 0o600)
     own = files.password.read_text(encoding="utf-8").split("\n", 1)[0].strip()
     lines = [hashed(user, own), *_agent_lines(agents.items())]
-    _replace(files.passwords, "\n".join(lines) + "\n", 0o640)
-    _replace(files.acl, _ACL.format(user=user), 0o640)
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    group = _group(_READER) if as_root else None
+    _replace(files.passwords, "\n".join(lines) + "\n", 0o640, group=group)
+    _replace(files.acl, _ACL.format(user=user), 0o640, group=group)
     if not files.config.exists():
         text = _CONFIG.format(passwords=files.passwords.absolute(), acl=files.acl.absolute())
-        _replace(files.config, text, 0o644)
+        unread = as_root and (group is None or not _open_to_all(folder.absolute()))
+        _replace(files.config, text + _AS_ROOT if unread else text, 0o644)
     return files
 
 
@@ -112,12 +128,28 @@ def hashed(user: str, password: str) -> str:
     return f"{user}:$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
-def _replace(path: Path, text: str, mode: int) -> None:
+def _group(name: str) -> int | None:
+    import grp  # Not on Windows, where nobody is root.
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def _open_to_all(folder: Path) -> bool:
+    """Whether anybody can come to this folder."""
+    return all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents))
+
+
+def _replace(path: Path, text: str, mode: int, *, group: int | None = None) -> None:
     """Writes a file so that a reader finds the old or the new one, never half of one."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
+        if group is not None:
+            os.fchown(file.fileno(), -1, group)
         os.fsync(file.fileno())
     new.replace(path)

@@ -189,11 +189,18 @@ def broker_files(
     config: Config = _CONFIG,
 ) -> None:
     """Write Mosquitto's password file, access list and a configuration to begin from."""
-    with _opened(config) as (_, _, register):
+    with _opened(config) as (settings, _, register):
         files = register.broker_files(folder)
     for file in (files.passwords, files.acl, files.config):
         print(file)
-    _aside(f"The collector logs in as `{files.user}`: set broker.user, and broker.password_file: {files.password}")
+    given = settings.broker.password_file
+    if settings.broker.user != files.user or given is None or given.absolute() != files.password.absolute():
+        _aside(
+            f"The collector logs in as `{files.user}`. Its settings need, under `broker`:",
+            f"  user: {files.user}",
+            f"  password_file: {files.password}",
+        )
+    _aside("A running Mosquitto reads them again on SIGHUP: kill -HUP PID.")
 
 
 @app.command("openapi")

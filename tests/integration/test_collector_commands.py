@@ -110,6 +110,17 @@ def test_broker_files_are_written_and_named(folder: Path) -> None:
     assert all((folder / name).exists() for name in told)
 
 
+def test_broker_files_tells_what_the_settings_lack_and_only_that(folder: Path) -> None:
+    told = typed(folder, "broker-files", "broker").stderr
+    assert "  user: collector\n  password_file: broker/collector.password\n" in told
+    login = "broker: {host: x, user: collector, password_file: broker/collector.password}"
+    (folder / "collector.yaml").write_text(f"folder: data\n{login}\n")
+    assert (
+        typed(folder, "broker-files", "broker").stderr
+        == "A running Mosquitto reads them again on SIGHUP: kill -HUP PID.\n"
+    )
+
+
 def test_status_says_that_no_collector_answers_and_lists_agents(folder: Path) -> None:
     typed(folder, "add-site", "s1", "Harbour North")
     typed(folder, "add-agent", "s1", "--id", "a1")

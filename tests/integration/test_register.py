@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -214,13 +216,22 @@ def test_mosquitto_lets_each_agent_use_its_own_topics_only(sqlite_databases: Dat
     assert two.got == [("fw/1/k/a2", b"for two")]
 
 
-def test_the_sample_configuration_starts_a_mosquitto(sqlite_databases: Databases, tmp_path: Path) -> None:
-    files = Register(sqlite_databases).broker_files(tmp_path / "broker")
-    lines = [line for line in files.config.read_text().splitlines() if not line.startswith("listener")]
-    with servers.mosquitto(tmp_path / "mosquitto", *lines) as broker:
-        client = Client(broker.port, COLLECTOR_USER, files.password.read_text().strip())
-        assert client.up.wait(10)
-        client.close()
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_the_sample_configuration_starts_a_mosquitto_as_it_is(sqlite_databases: Databases, mode: int) -> None:
+    """As root, too: it gives the files to Mosquitto's group, and lets Mosquitto stay root where that is no use."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(mode)
+        files = Register(sqlite_databases).broker_files(Path(name) / "broker")
+        lines = [line for line in files.config.read_text().splitlines() if not line.startswith("listener")]
+        assert ("user root" in lines) == (os.geteuid() == 0 and mode == 0o700)
+        broker = servers.Mosquitto(Path(name), servers.free_port(), lines=lines)
+        broker.start()
+        try:
+            client = Client(broker.port, COLLECTOR_USER, files.password.read_text().strip())
+            assert client.up.wait(10)
+            client.close()
+        finally:
+            broker.stop()
     assert client.code == "Success"
 
 
