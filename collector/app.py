@@ -27,6 +27,7 @@ from collector.database import Databases, StorageError
 from collector.evaluate import Evaluation
 from collector.intake import Intake, Pace
 from collector.journal import DatabaseJournal
+from collector.notify import outbox
 from collector.notify.notifier import Notifier
 from collector.notify.outbox import Outbox, Sender
 from collector.opening import open_databases, open_notifiers, rule_texts
@@ -137,7 +138,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     if ingest is not None:
         ingest.join(collector, bus)
         collector.add(begin=sender.start, end=sender.close)
-        scheduler = _scheduler(ingest, store, clock, settings)
+        scheduler = _scheduler(ingest, adapters, settings)
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
     collector.add(begin=collector.server.start, end=collector.server.close)
     return collector
@@ -199,10 +200,17 @@ class _Ingest:
             pass
 
 
-def _scheduler(ingest: _Ingest, store: SeriesStore, clock: Clock, settings: Settings) -> BackgroundScheduler:
+def _scheduler(ingest: _Ingest, adapters: Adapters, settings: Settings) -> BackgroundScheduler:
+    store, clock, service = adapters.store, adapters.clock, adapters.databases.service
+
     def prune() -> None:
         with _forgiven("journal not pruned"):
             ingest.prune(clock.now() - int(settings.journal.keep * 1000))
+
+    def forget() -> None:
+        with _forgiven("notices not forgotten"):
+            while outbox.prune(service, clock.now()):
+                pass
 
     def tend() -> None:
         with _forgiven("series not tended"):
@@ -211,6 +219,7 @@ def _scheduler(ingest: _Ingest, store: SeriesStore, clock: Clock, settings: Sett
     once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults=once)
     scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
+    scheduler.add_job(forget, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
     return scheduler
 

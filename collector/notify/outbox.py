@@ -23,6 +23,7 @@ from sqlalchemy import (
     Engine,
     RowMapping,
     bindparam,
+    delete,
     func,
     insert,
     literal_column,
@@ -34,7 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ulid import ULID
 
 from collector import tables
-from collector.database import reading
+from collector.database import reading, stated
 from collector.notify.compose import bodies, titles
 from collector.notify.notifier import Notice, Notifier, NotifyError
 from collector.tickets.lifecycle import Kind
@@ -47,6 +48,8 @@ HELD_AT_MOST = 15 * 60 * 1000
 """Milliseconds after which a held notice goes out although its agent is still delivering."""
 GIVE_UP_AFTER = 7 * 24 * 3600 * 1000
 """Milliseconds after which a notice that never got through is closed."""
+KEPT = 30 * 24 * 3600 * 1000
+"""Milliseconds for which a notice is kept that was sent, withdrawn or given up; its ticket's history stays."""
 
 _FIRST_DELAY = 5.0
 _LONGEST_DELAY = 3600.0
@@ -133,6 +136,22 @@ def _withdraw(connection: Connection, ticket: str, now: int) -> Kind | None:
     why = "withdrawn: what it told had passed before the agent's backlog was through"
     taken = connection.execute(_WITHDRAW, {"wanted": ticket, "failed": now, "why": why})
     return Kind(row.notice["event"]) if taken.rowcount else None
+
+
+def prune(service: Engine, now: int, *, most: int = 1000) -> int:
+    """Deletes notices that were over `KEPT` ago, some of them; call again until it says 0.
+
+    Args:
+        service: the service database.
+        now: Unix milliseconds.
+        most: how many at once, so that no ticket waits long.
+    """
+    # An id begins with the time it was made at, and nothing waits longer than GIVE_UP_AFTER: the key finds the old.
+    made_before = str(ULID.from_timestamp(max(0, now - KEPT) / 1000))[:10]
+    over = or_(_o.c.sent.is_not(None), _o.c.failed.is_not(None))
+    oldest = select(_o.c.id).where(_o.c.id < made_before, over).order_by(_o.c.id).limit(most)
+    with stated("service"), service.begin() as connection:
+        return connection.execute(delete(_o).where(_o.c.id.in_(oldest))).rowcount
 
 
 def held_agents(connection: Connection) -> set[str]:

@@ -312,3 +312,15 @@ def test_held_agents_are_known_again_after_a_restart(desk):
     desk.take(late(position=7))
     with desk.service.connect() as connection:
         assert outbox.held_agents(connection) == {"agent-1"}
+
+
+def test_what_is_over_for_a_month_is_forgotten_and_what_waits_is_not(desk):
+    desk.take(finding(position=1))
+    assert desk.send() == ["opened"]
+    desk.take(finding(Turn.RECOVERED, position=2))
+    made = int(time.time() * 1000)
+    assert outbox.prune(desk.service, made + outbox.KEPT - 60_000) == 0
+    later = made + outbox.KEPT + 60_000
+    assert [outbox.prune(desk.service, later, most=1) for _ in range(3)] == [1, 1, 0]
+    assert [row.notice["event"] for row in desk.rows()] == ["recovered", "recovered"]
+    assert len(desk.book.history(desk.book.search().tickets[0].id)) == 2
