@@ -67,6 +67,13 @@ def test_what_the_collector_is_told_of_the_database_is_what_the_database_is_told
     assert yaml.safe_load(source)["datasources"][0]["jsonData"]["dbName"] == influxdb["DOCKER_INFLUXDB_INIT_BUCKET"]
 
 
+def test_a_command_typed_in_a_container_finds_the_settings() -> None:
+    ours = [service for service in SERVICES.values() if "forewarn-collector" in service["image"]]
+    assert len(ours) == 2
+    for service in ours:
+        assert service["environment"]["FOREWARN_COLLECTOR_CONFIG"] in {mount[1] for mount in mounts(service)}
+
+
 def test_every_port_is_bound_to_this_machine() -> None:
     ports = [port for published in every("ports").values() for port in published]
     assert len(ports) == 3
