@@ -19,7 +19,7 @@ from collector.acks import Acks
 from collector.database import StorageError
 from collector.inbox import Inbox, Waiting
 from collector.journal import Change, DatabaseJournal, Outrun
-from collector.register import Known, Register
+from collector.register import MISSED_SECONDS, Known, Register
 from collector.sitting import Sitting, Standing
 from forewarn.bus import Bus, Done, State
 from forewarn.signals import block_filter
@@ -208,7 +208,7 @@ class Intake:
         while True:
             try:
                 self._known = self._register.known()
-                sitting = Sitting(self.standing, self._known)
+                sitting = Sitting(self.standing, self._known, again=self._look_again)
                 for message in messages:
                     sitting.take(message)
                 if self._commit(sitting.change):
@@ -220,6 +220,11 @@ class Intake:
                 self._in_trouble(wrong)
             if self._stopping.wait(self._pace.retry if self._trouble else 0):
                 return set()
+
+    def _look_again(self) -> Known:
+        """The register, for a name that is not in the picture: it may have been added within the last second."""
+        self._known = self._register.known(within=MISSED_SECONDS)
+        return self._known
 
     def _commit(self, change: Change) -> bool:
         """Commits, trying again as long as the journal has no room; False when the intake is stopped meanwhile."""

@@ -33,6 +33,8 @@ from forewarn.signals import derive
 from forewarn.wire import SHARDS
 
 FRESH_SECONDS = 1.0
+MISSED_SECONDS = 0.1
+"""How old the picture may be when somebody is not found in it."""
 COLLECTOR_USER = "collector"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
 _KEY = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -237,14 +239,14 @@ class Register:
             if not connection.execute(mine.values(revoked=self._now())).rowcount:
                 raise RegisterError("this token is not known or was revoked before")
 
-    def known(self) -> Known:
-        """The picture the ingest path works with, at most FRESH_SECONDS behind what was committed.
+    def known(self, *, within: float = FRESH_SECONDS) -> Known:
+        """The picture the ingest path works with, at most `within` seconds behind what was committed.
 
         Raises:
             StorageError: it is older than that and cannot be looked up.
         """
         with self._lock:
-            if self._monotonic() - self._looked >= FRESH_SECONDS:
+            if self._monotonic() - self._looked >= within:
                 self._refresh()
                 self._looked = self._monotonic()
             return self._known

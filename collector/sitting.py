@@ -7,6 +7,7 @@ transaction is through.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -89,9 +90,11 @@ class Note(NamedTuple):
 class Sitting:
     """The judging of one batch: what it would commit and say, on top of what is committed already."""
 
-    def __init__(self, standing: Standing, known: Known) -> None:
+    def __init__(self, standing: Standing, known: Known, *, again: Callable[[], Known]) -> None:
+        """Args: standing: what is committed. known: who may speak. again: looks anew when somebody is not in it."""
         self._standing = standing
-        self._known = known
+        self.known = known
+        self._again = again
         self.change = Change()
         self.notes: list[Note] = []
 
@@ -102,21 +105,27 @@ class Sitting:
         except Malformed:
             self._standing.strays += 1
             return
-        sender = judge_sender(shard, name, self._known)
+        if name not in self.known.agents:
+            self.known = self._again()
+        sender = judge_sender(shard, name, self.known)
         if isinstance(sender, Held):
             self._hold_sender(name, sender)
             return
-        case = Case(sender, self._known, message.arrived, lambda epoch, seq: self._committed(sender.id, epoch, seq))
         try:
             received = unpack(message.payload)
             self._standing.shapes.intern(received.block.shapes)
         except Malformed as wrong:
-            self._take_malformed(wrong, case, message)
+            self._take_malformed(wrong, self._case(sender, message), message)
             return
+        if received.block.consent not in self.known.consents:
+            self.known = self._again()
         spool = (sender.id, received.block.epoch)
         self._count(sender.id).heard = message.arrived
-        outcome = judge(received, case, self._mark(spool))
+        outcome = judge(received, self._case(sender, message), self._mark(spool))
         self._apply(outcome, spool, message, received, sender)
+
+    def _case(self, sender: KnownAgent, message: Waiting) -> Case:
+        return Case(sender, self.known, message.arrived, lambda epoch, seq: self._committed(sender.id, epoch, seq))
 
     def _take_malformed(self, wrong: Malformed, case: Case, message: Waiting) -> None:
         read = outline(message.payload)
@@ -127,7 +136,7 @@ class Sitting:
     def _hold_sender(self, name: str, held: Held) -> None:
         """A registered agent on the wrong shard is counted as held; a stranger only in memory, and bounded."""
         self._standing.refuse(name, held.reason, held.detail)
-        if name in self._known.agents:
+        if name in self.known.agents:
             self._hold(held, (name, self._count(name).epoch))
             return
         strangers = self._standing.strangers

@@ -282,6 +282,34 @@ def test_an_agent_registered_while_the_collector_runs_is_taken_from_then_on(
     assert (ack.held, ack.upto) == ("", 3)
 
 
+class Still(Collector):
+    """A collector whose clock stands until the test moves it."""
+
+    def look(self) -> float:
+        return self.clock
+
+
+def test_who_was_registered_a_moment_ago_is_taken_at_once_and_strangers_cost_little(
+    databases: Databases, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks.enrolled(databases, "a1")
+    collector = Still(databases)
+    collector.send(script.topic, script.block(1, 3))
+    Register(databases).add_agent("s1", "a2")
+    Register(databases).add_consent(document(blocks.consent(id="c-2")))
+    collector.clock += 0.2
+    newcomer = Script(agent="a2", shard=1, consent="c-2").poll(3)
+    ack = collector.send(newcomer.topic, newcomer.block(1, 3))
+    assert ack is not None
+    assert (ack.held, ack.upto) == ("", 3)
+    looks: list[Register] = []
+    monkeypatch.setattr(Register, "_refresh", lambda self: looks.append(self))
+    for stranger in (Script(agent=f"x{n}", shard=1).poll(1) for n in range(20)):
+        collector.clock += 0.01
+        collector.send(stranger.topic, stranger.block(1, 1))
+    assert 1 <= len(looks) <= 2
+
+
 def test_an_unknown_consent_holds_the_block_until_it_is_registered(collector: Collector, script: Script) -> None:
     script.consent = "c-2"
     ack = collector.send(script.topic, script.block(1, 3))
