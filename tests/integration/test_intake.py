@@ -303,7 +303,11 @@ def test_who_was_registered_a_moment_ago_is_taken_at_once_and_strangers_cost_lit
     assert ack is not None
     assert (ack.held, ack.upto) == ("", 3)
     looks: list[Register] = []
-    monkeypatch.setattr(Register, "_refresh", lambda self: looks.append(self))
+
+    def refresh(self: Register) -> None:
+        looks.append(self)
+
+    monkeypatch.setattr(Register, "_refresh", refresh)
     for stranger in (Script(agent=f"x{n}", shard=1).poll(1) for n in range(20)):
         collector.clock += 0.01
         collector.send(stranger.topic, stranger.block(1, 1))
