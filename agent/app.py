@@ -35,7 +35,7 @@ from agent.uplink import Identity, Tempo, Uplink
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
 from forewarn.bus.mqtt import MqttBus
-from forewarn.settings import SettingError
+from forewarn.settings import SettingError, told
 from forewarn.telemetry import Log
 
 log = Log(__name__)
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
             open_session=opener(),
         )
     except (SettingError, UnknownProfile, Unusable, OSError) as wrong:
-        print(wrong, file=sys.stderr)  # noqa: T201 - the answer to whoever started us
+        print(told(wrong), file=sys.stderr)  # noqa: T201 - the answer to whoever started us
         return 2
     try:
         asyncio.run(_until_told(agent))

@@ -21,7 +21,8 @@ from agent.target import Target
 from forewarn import wire
 from forewarn.bus import State, Unusable
 from forewarn.bus.mqtt import MqttBus
-from forewarn.settings import SettingError
+from forewarn.consent import Refusal
+from forewarn.settings import SettingError, told
 from forewarn.vocabulary import Source
 from forewarn.wire import GENESIS
 
@@ -106,20 +107,24 @@ def _consent(settings: Settings, guard: Guard) -> Finding:
         why = f"consent: {guard.detail or refusal}"
         if not settings.trusted_keys:
             why += "; `trusted_keys` is empty: name the customer's public key there"
+        elif refusal is Refusal.UNTRUSTED_KEY:
+            why += "; if it is the customer's, name it in `trusted_keys`"
+        elif refusal in (Refusal.ABSENT, Refusal.UNREADABLE):
+            why += "; `forewarn agent consent sign` makes one"
         return Finding(False, why)
     return Finding(True, f"consent {consent.id}: {', '.join(consent.scopes)} in {', '.join(consent.networks)}")
 
 
 def _broker(settings: Settings) -> Finding:
     where = f"broker {settings.broker.host}:{settings.broker.port}"
+    try:
+        bus = MqttBus(settings.as_user(), f"{settings.agent}-check")
+    except (Unusable, OSError) as wrong:
+        return Finding(False, f"{where}: {told(wrong)}")
     running = last_status(settings.folder)
     if running is not None and running.age < STALE:
         # A broker that knows clients by user name would push the running agent off when we connect as well.
         return Finding(running.status.connected, f"{where}: the running agent says {running.status.why or 'connected'}")
-    try:
-        bus = MqttBus(settings.as_user(), f"{settings.agent}-check")
-    except (Unusable, OSError) as wrong:
-        return Finding(False, f"{where}: {wrong}")
     states: queue.SimpleQueue[State] = queue.SimpleQueue()
     bus.watch(states.put)
     bus.connect()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +26,18 @@ from agent.target import Target
 from forewarn import telemetry
 from forewarn.consent import ConsentError, instant
 from forewarn.sample import sample
-from forewarn.settings import SettingError
+from forewarn.settings import SettingError, told
 from forewarn.vocabulary import Source, nearest
+from forewarn.wire import Reason
 
 WRONG = 2
+
+_HELD: Mapping[str, str] = {
+    Reason.UNKNOWN_AGENT: "; the service company registers this agent: forewarn collector add-agent",
+    Reason.UNKNOWN_CONSENT: "; give the service company the consent: forewarn collector add-consent consent.json",
+    Reason.NEWER_VERSION: "; the service company brings its collector up to date",
+}
+"""By the collector's reason: who has to do what."""
 
 app = typer.Typer(
     name="forewarn agent",
@@ -51,7 +59,7 @@ def main(words: Sequence[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except (SettingError, ConsentError, UnknownProfile, OSError) as wrong:
-        print(wrong, file=sys.stderr)
+        print(told(wrong), file=sys.stderr)
         return WRONG
     return 0
 
@@ -139,14 +147,16 @@ def status(config: Config = _CONFIG) -> None:
 
 
 def _shown(found: Status) -> list[str]:
-    waiting = f"{found.records} records, {found.bytes} bytes, seq {found.oldest} to {found.head}"
+    count = "1 record" if found.records == 1 else f"{found.records} records"
+    waiting = f"{count}, {found.bytes} bytes, seq {found.oldest} to {found.head}"
+    held = f"{found.held}{_HELD.get(found.held, '')}"
     return [
         f"at         {instant(found.at)}",
         f"epoch      {found.epoch}",
         f"spool      {waiting if found.records else 'empty'}; acknowledged up to {found.acked}",
         f"consent    {found.consent or 'none in force'}" + (f" ({found.forbidden})" if found.forbidden else ""),
         f"broker     {'connected' if found.connected else found.why}",
-        f"collector  {'takes our records' if not found.held else 'holds our records: ' + found.held}",
+        f"collector  {'takes our records' if not found.held else f'does not take our records, which wait here: {held}'}",
         f"disk       {found.stuck or 'takes our records'}",
         f"rewinds    {found.rewinds}, forged acknowledgements {found.forged}",
     ]

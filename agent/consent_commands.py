@@ -5,10 +5,11 @@ The private key is the customer's. It stays in a file of theirs, which only `sig
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import typer
@@ -20,7 +21,7 @@ from agent.settings import Settings, load
 from forewarn import consent as consents
 from forewarn.consent import Consent, ConsentError
 from forewarn.sample import sample
-from forewarn.settings import Mark, SettingError, Wrong, read_file
+from forewarn.settings import Mark, Marked, SettingError, Wrong, read_file
 from forewarn.vocabulary import Source
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_C
 _CONFIG = Path("agent.yaml")
 _DRAFT = Path("consent.yaml")
 _KEY = Path("consent.key")
+_PRIVATE = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +113,9 @@ def sign(
     """Sign a draft: from then on the agent may do what it says, if its settings trust the key."""
     written = read_file(Draft, draft)
     settings = load(config) if config.exists() else None
+    if out is None and settings is not None and written.site != settings.site:
+        what = f"`site` is `{written.site}`, but the agent of {config} works for `{settings.site}`; else give --out"
+        raise SettingError([cast("Marked", written.site).wrong(what)])
     target = out or (settings.consent_file if settings else Path("consent.json"))
     signed = consents.sign(_of(written), _private(key, make=make_key))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +143,19 @@ def _of(draft: Draft) -> Consent:
 
 def _private(path: Path, *, make: bool) -> str:
     if path.exists():
-        return path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+        if not _PRIVATE.fullmatch(text):
+            what = "is no private key: one is 64 hexadecimal digits, as --make-key writes it"
+            raise SettingError([Wrong(Mark(str(path), 1, 1), what)])
+        return text
     if not make:
         raise SettingError([Wrong(Mark(str(path), 1, 1), "there is no such key; --make-key makes one")])
     private, public = consents.new_key()
     path.touch(mode=0o600)
     path.write_text(f"{private}\n", encoding="ascii")
     path.with_name(f"{path.name}.pub").write_text(f"{public}\n", encoding="ascii")
-    print(f"{path} is the customer's private key: keep it off this machine. Its public half: {public}")
+    print(f"{path} is the customer's private key, needed only to sign: move it to where the customer alone has it.")
+    print(f"Its public half, {path}.pub, is no secret: {public}")
     return private
 
 

@@ -30,9 +30,9 @@ from collector.enrolment import agent_yaml
 from collector.opening import open_databases
 from collector.register import Register, RegisterError
 from collector.settings import Settings, load
-from forewarn.consent import ConsentError, instant
+from forewarn.consent import ConsentError, instant, parse
 from forewarn.sample import sample
-from forewarn.settings import SettingError
+from forewarn.settings import SettingError, told
 
 WRONG = 2
 UNAVAILABLE = 1
@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _told(wrong: Exception, code: int) -> int:
-    print(f"forewarn collector: {wrong}", file=sys.stderr)
+    print(f"forewarn collector: {told(wrong)}", file=sys.stderr)
     return code
 
 
@@ -143,6 +143,11 @@ def add_consent(
 ) -> None:
     """Take a customer's signed consent."""
     text = file.read_bytes()
+    try:
+        parse(text)
+    except ConsentError as wrong:
+        what = f"{file}: {wrong.__cause__}; `forewarn agent consent sign` makes one of a draft"
+        raise ConsentError(wrong.refusal, what) from wrong
     with _opened(config) as (_, _, register):
         consent = register.add_consent(text, key=key)
     until = instant(consent.ends)

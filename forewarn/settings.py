@@ -38,6 +38,7 @@ __all__ = [
     "Wrong",
     "read",
     "read_file",
+    "told",
 ]
 
 T = TypeVar("T")
@@ -75,6 +76,13 @@ class SettingError(Exception):
     def __init__(self, wrongs: list[Wrong]) -> None:
         self.wrongs = sorted(wrongs, key=lambda wrong: wrong.mark)
         super().__init__("\n".join(str(wrong) for wrong in self.wrongs))
+
+
+def told(wrong: Exception) -> str:
+    """An error as a person reads it: the system's own (OSError) as file and words, without its number."""
+    if isinstance(wrong, OSError) and wrong.strerror:
+        return f"{wrong.filename}: {wrong.strerror}" if wrong.filename else wrong.strerror
+    return str(wrong)
 
 
 class Marked(str):

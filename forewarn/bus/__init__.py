@@ -147,7 +147,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         try:
             return self.password_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         except (OSError, UnicodeDecodeError) as wrong:
-            raise Unusable(f"password_file {self.password_file} cannot be read: {wrong}") from wrong
+            raise Unusable(
+                f"password_file {self.password_file} cannot be read: {getattr(wrong, 'strerror', wrong)}"
+            ) from wrong
 
     def context(self) -> ssl.SSLContext | None:
         """The TLS context, None without TLS.

@@ -11,8 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.app import SystemClock
+from agent.itself import Status
 from agent.settings import load
 from forewarn import consent as consents
 from forewarn.bus import Broker
@@ -236,9 +239,65 @@ def test_a_consent_is_written_signed_shown_and_withdrawn_offline(site: Site) -> 
     assert oct((site.folder / "consent.key").stat().st_mode)[-3:] == "600"
 
 
-def test_the_sample_settings_are_valid_once_a_secret_is_given(tmp_path: Path) -> None:
+def test_a_consent_for_another_site_is_not_put_in_the_place_of_ours(site: Site) -> None:
+    before = (site.data / "consent.json").read_bytes()
+    assert forewarn(site.folder, "agent", "consent", "new").returncode == 0
+    draft = site.folder / "consent.yaml"
+    draft.write_text(draft.read_text().replace(f"site: {SITE}", "site: elsewhere"))
+    refused = forewarn(site.folder, "agent", "consent", "sign", "--make-key")
+    assert refused.returncode == 2
+    assert "consent.yaml:3:7: `site` is `elsewhere`, but the agent of agent.yaml works for" in refused.stderr
+    assert (site.data / "consent.json").read_bytes() == before
+    assert forewarn(site.folder, "agent", "consent", "sign", "--make-key", "--out", "other.json").returncode == 0
+
+
+def test_a_file_that_is_no_key_is_told_in_a_line(site: Site) -> None:
+    assert forewarn(site.folder, "agent", "consent", "new").returncode == 0
+    (site.folder / "consent.key").write_text("not a key \u00e9\n")
+    refused = forewarn(site.folder, "agent", "consent", "sign")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "consent.key:1:1: is no private key: one is 64 hexadecimal digits, as --make-key writes it\n",
+    )
+
+
+def running(site: Site, held: str = "") -> None:
+    """Leaves the status that an agent at work here would have written just now."""
+    words = dict.fromkeys(("epoch", "stuck", "consent", "forbidden", "why"), "")
+    counts = dict.fromkeys(("pid", "oldest", "head", "acked", "records", "bytes", "in_flight", "rewinds", "forged"), 1)
+    status = {**words, **counts, "at": SystemClock().now(), "connected": True, "held": held}
+    (site.data / "status.json").write_bytes(msgspec.json.encode(msgspec.convert(status, Status)))
+
+
+@pytest.mark.parametrize(
+    ("held", "to_do"),
+    [
+        ("unknown_consent", "forewarn collector add-consent consent.json"),
+        ("unknown_agent", "forewarn collector add-agent"),
+        ("newer_version", "brings its collector up to date"),
+    ],
+)
+def test_status_says_who_has_to_do_what_about_records_that_are_held(site: Site, held: str, to_do: str) -> None:
+    running(site, held)
+    said = forewarn(site.folder, "agent", "status")
+    assert said.returncode == 1
+    assert f"collector  does not take our records, which wait here: {held}; " in said.stdout
+    assert to_do in said.stdout
+
+
+def test_check_finds_a_secret_that_cannot_be_read_though_an_agent_runs_here(site: Site) -> None:
+    running(site)
+    given = (site.folder / "agent.yaml").read_text().replace(f'secret: "{SECRET}"', "secret_file: nowhere")
+    (site.folder / "agent.yaml").write_text(given)
+    checked = forewarn(site.folder, "agent", "check")
+    assert checked.returncode == 1
+    assert "nowhere: No such file or directory" in checked.stdout
+    assert forewarn(site.folder, "agent", "run").stderr == "nowhere: No such file or directory\n"
+
+
+def test_the_sample_settings_are_valid_as_they_are_printed(tmp_path: Path) -> None:
     printed = forewarn(tmp_path, "agent", "sample-config")
     assert printed.returncode == 0
     path = tmp_path / "agent.yaml"
-    path.write_text(printed.stdout.replace("# secret: ", "secret: "))
+    path.write_text(printed.stdout)
     assert load(path, env={}).site == "s-1"

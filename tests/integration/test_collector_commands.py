@@ -174,3 +174,12 @@ def test_the_settings_of_an_agent_name_the_authority_that_the_collector_trusts(f
 def test_a_name_that_cannot_be_is_refused_with_what_it_may_hold(folder: Path) -> None:
     told = typed(folder, "add-agent", "s1", "--id", "a/1", code=2).stderr
     assert told.startswith("forewarn collector: `a/1` cannot name an agent: letters, digits")
+
+
+def test_a_draft_or_a_missing_file_given_as_consent_is_told_as_a_person_would(folder: Path) -> None:
+    (folder / "consent.yaml").write_text("site: s1\n")
+    told = typed(folder, "add-consent", "consent.yaml", code=2).stderr
+    assert told.startswith("forewarn collector: unreadable consent: consent.yaml: JSON is malformed")
+    assert told.endswith("`forewarn agent consent sign` makes one of a draft\n")
+    told = typed(folder, "add-consent", "nothing.json", code=2).stderr
+    assert told == "forewarn collector: nothing.json: No such file or directory\n"
