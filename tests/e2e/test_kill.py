@@ -105,7 +105,7 @@ def test_kills_lose_nothing_double_nothing_and_change_no_ticket(
             tickets.append(tickets_of(tmp_path / name, HISTORY))
     quiet, killed = tickets
     assert quiet
-    assert {ticket[1] for ticket in quiet} >= {"device.unreachable", "ups.on_battery", "volume.filling"}
+    assert {ticket[1] for ticket in quiet} >= {"device.unreachable", "ups.on_battery", "recorder.filling"}
     assert killed == quiet
 
 
