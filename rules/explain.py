@@ -24,7 +24,8 @@ def explained(reason: Reason) -> str:
 
 def _told(evidence: Evidence) -> list[str]:
     value = float("inf") if "endless" in evidence.detail else evidence.value
-    lines = [f"- {evidence.text}: {_HELD[evidence.held]}, at {worded(value, evidence.unit)}"]
+    at = "" if value is None else f", at {worded(value, evidence.unit)}"
+    lines = [f"- {evidence.text}: {_HELD[evidence.held]}{at}"]
     detail = {name: number for name, number in evidence.detail.items() if name != "endless"}
     if detail:
         told = (f"{name.removesuffix('_seconds')} {_number(name, number)}" for name, number in detail.items())

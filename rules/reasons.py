@@ -57,9 +57,9 @@ def _evidence(evaluation: Evaluation, turned: Turned) -> Iterator[Evidence]:
     else:
         trees = [rule.when[turned.severity].tree]
     trees += [tree for tree in (rule.where, rule.unless) if tree is not None]
-    for tree in trees:
-        for comparison in _comparisons(tree):
-            yield _one(evaluation, comparison, turned)
+    # A comparison that a condition names in several places is told once.
+    for comparison in dict.fromkeys(found for tree in trees for found in _comparisons(tree)):
+        yield _one(evaluation, comparison, turned)
 
 
 def _one(evaluation: Evaluation, node: Comparison, turned: Turned) -> Evidence:

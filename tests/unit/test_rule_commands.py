@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_explain_tells_a_finding_as_a_person_reads_it(tmp_path: Path, capsys: py
     assert "- ttt(used_percent, 98) < 72h: held, at 36 h" in said
     assert "it would not have held with used_percent below 60 %" in said
     assert "history 30 h" in said
+
+
+def test_a_comparison_named_twice_is_told_once_and_an_unknown_one_without_a_value() -> None:
+    when = "used_percent > 90 and overwrite == 0 or used_percent > 90 and overwrite == 1 or used_percent > 90"
+    of = shape(("volume", ["a"], ["used_percent", "overwrite"]))
+    reason = told(Engine(one_rule(when)), batch(series([[95, math.nan]], of)))[0].reason
+    assert [one.text for one in reason.evidence] == ["used_percent > 90", "overwrite == 0", "overwrite == 1"]
+    assert "- overwrite == 0: unknown\n" in explained(reason)
 
 
 @pytest.mark.parametrize(
