@@ -67,6 +67,14 @@ class Call(Node):
     name: str
     arguments: tuple[Node, ...]
     part: str = ""
+    known_hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known_hash", hash((self.name, self.arguments, self.part)))
+
+    def __hash__(self) -> int:
+        """Made once: a call is looked up several times a batch."""
+        return self.known_hash
 
 
 @dataclass(frozen=True, slots=True)

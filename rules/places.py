@@ -68,8 +68,8 @@ class Binding:
         """The rule's view of a stretch."""
         return Frame(
             t=stretch.t,
-            arrived=stretch.rows.arrived[stretch.order],
-            position=stretch.rows.position[stretch.order],
+            arrived=stretch.arrived,
+            position=stretch.position,
             runs=stretch.runs,
             devices=stretch.devices,
             offsets=stretch.offsets,

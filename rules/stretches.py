@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -27,6 +28,16 @@ class Stretch:
     devices: Integers
     offsets: Integers
     values: Floats = field(repr=False)
+
+    @cached_property
+    def arrived(self) -> Integers:
+        """When each row arrived, int64[N]."""
+        return self.rows.arrived[self.order]
+
+    @cached_property
+    def position(self) -> Integers:
+        """Where each row lies in the journal, int64[N]."""
+        return self.rows.position[self.order]
 
     @property
     def shape(self) -> Shape:
