@@ -35,9 +35,10 @@ WRONG = 2
 _HELD: Mapping[str, str] = {
     Reason.UNKNOWN_AGENT: "; the service company registers this agent: forewarn collector add-agent",
     Reason.UNKNOWN_CONSENT: "; give the service company the consent: forewarn collector add-consent consent.json",
+    Reason.WITHDRAWN: "; to go on, the customer signs a new consent: forewarn agent consent sign",
     Reason.NEWER_VERSION: "; the service company brings its collector up to date",
 }
-"""By the collector's reason: who has to do what."""
+"""By the first word of why records are held: who has to do what."""
 
 app = typer.Typer(
     name="forewarn agent",
@@ -149,7 +150,7 @@ def status(config: Config = _CONFIG) -> None:
 def _shown(found: Status) -> list[str]:
     count = "1 record" if found.records == 1 else f"{found.records} records"
     waiting = f"{count}, {found.bytes} bytes, seq {found.oldest} to {found.head}"
-    held = f"{found.held}{_HELD.get(found.held, '')}"
+    held = f"{found.held}{_HELD.get(found.held.partition(' ')[0], '')}"
     return [
         f"at         {instant(found.at)}",
         f"epoch      {found.epoch}",

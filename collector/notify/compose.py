@@ -63,7 +63,7 @@ def _body(ticket: Ticket, kind: Kind, occurred_at: int, language: str) -> str:
         _in(ticket.title, language),
         "",
         f"{word['site']}: {ticket.site}",
-        f"{word['device']}: {device}",
+        *([f"{word['device']}: {device}"] if device else []),
         f"{word['at']}: {at}",
         f"{word['ticket']}: {ticket.id}",
     ]

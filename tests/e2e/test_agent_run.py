@@ -273,7 +273,8 @@ def running(site: Site, held: str = "") -> None:
     ("held", "to_do"),
     [
         ("unknown_consent", "forewarn collector add-consent consent.json"),
-        ("unknown_agent", "forewarn collector add-agent"),
+        ("unknown_agent (unproven)", "forewarn collector add-agent"),
+        ("withdrawn", "forewarn agent consent sign"),
         ("newer_version", "brings its collector up to date"),
     ],
 )
