@@ -190,22 +190,28 @@ class DuckStore:
             portion, self._pending = self._pending, _Portion()
             added = self._catalogue.take_added()
             named = len(self._catalogue)
-        try:
-            changed = self._save(portion, added)
-        except duckdb.Error as wrong:
-            self._failed(wrong)
-            if self._stored < portion.position:
-                with self._lock:
-                    self._pending = portion.before(self._pending)
-                    self._catalogue.give_back(added)
-                raise Unavailable(self._sentence(wrong)) from wrong
-            changed = days.days(self._db)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._give_back, portion, added)
+            try:
+                changed = self._save(portion, added)
+            except duckdb.Error as wrong:
+                self._failed(wrong)
+                if self._stored < portion.position:
+                    raise Unavailable(self._sentence(wrong)) from wrong
+                changed = days.days(self._db)
+            undo.pop_all()
         with self._lock:
             self._days = self._days | changed
             self._stored, self._named = portion.position, named
         if self._trouble is not None:
             log.info("series store goes on", position=portion.position)
         self._trouble = None
+
+    def _give_back(self, portion: _Portion, added: Added) -> None:
+        """Whatever kept a portion from the disk: the next flush must not pass over it."""
+        with self._lock:
+            self._pending = portion.before(self._pending)
+            self._catalogue.give_back(added)
 
     def _save(self, portion: _Portion, added: Added) -> dict[int, Day]:
         self._db.begin()

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pytest
 
-from collector.series import duck
+from collector.series import days, duck
 from collector.series.duck import DuckStore
 from collector.series.store import SeriesKey, Unavailable
 from collector.settings import Duckdb
@@ -209,6 +210,26 @@ def test_a_full_disk_is_named_and_everything_goes_on_when_there_is_room(tmp_path
     said, went_on = done.stdout.splitlines()[0], done.stdout.splitlines()[-1]
     assert f"series: the disk of {tmp_path}/series.duckdb is full; make room, values wait in the journal" in said
     assert went_on == "went on"
+
+
+def test_what_could_not_be_written_for_another_reason_is_written_by_the_next_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DuckStore(tmp_path / "series.duckdb", Duckdb(flush=Duration(0.02)))
+    rightly, failures = days.add_rows, [MemoryError(), MemoryError()]
+
+    def add_rows(*given: Any) -> days.Day:
+        if failures:
+            raise failures.pop()
+        return rightly(*given)
+
+    monkeypatch.setattr(days, "add_rows", add_rows)
+    store.write(disks(1, NOW))
+    until(lambda: not failures)
+    store.write(disks(2, NOW + 1000))
+    until(lambda: store.cursor() == 2)
+    store.close()
+    assert len(read(DuckStore(tmp_path / "series.duckdb"))) == 2
 
 
 def test_a_second_process_is_told_whose_file_it_is(tmp_path: Path) -> None:
