@@ -16,7 +16,8 @@ from pathlib import Path
 from ulid import ULID
 
 from agent.reading import Clock
-from agent.spoolfile import ANY_CONSENT, HOLE, NOTE, SUFFIX, FileUnusable, SpoolFile, is_broken
+from agent.soundness import DAMAGED, Damaged, is_broken
+from agent.spoolfile import ANY_CONSENT, HOLE, NOTE, SUFFIX, FileUnusable, Piece, SpoolFile
 from forewarn.telemetry import Log
 from forewarn.wire import Record
 
@@ -103,6 +104,20 @@ class Epochs:
                     new.append_hole(record, record.seq - record.begins + 1)
                 else:
                     new.append(record, shape, consent, keep=role == NOTE)
+
+    def cut(self, after: int, most: int, room: int) -> Piece | None:
+        """See `SpoolFile.cut`; a damaged record is declared lost, in place."""
+        while True:
+            try:
+                return self.file.cut(after, most, room)
+            except Damaged as wrong:
+                log.error("record damaged", seq=wrong.seq, epoch=self.file.epoch, advice="see that the disk is sound")  # noqa: TRY400
+                self.give_up(wrong.seq, DAMAGED)
+
+    def give_up(self, seq: int, why: str) -> None:
+        """Declares one record lost, in place."""
+        with self.file.changing():
+            self.file.give_up(seq, why)
 
     def enter(self, records: Iterable[Record]) -> None:
         """Writes what was taken into the ledger, if there is one."""

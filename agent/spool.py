@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 
 from agent.epochs import Epochs
 from agent.reading import Clock
-from agent.spoolfile import FileUnusable, Piece, is_broken, is_full
+from agent.soundness import is_broken, is_full
+from agent.spoolfile import FileUnusable, Piece
 from forewarn.settings import Size
 from forewarn.telemetry import Log
 from forewarn.wire import Record, Shape, TooLarge
@@ -120,6 +121,7 @@ class Spool:
         self._retry_at = 0.0
         self._standing = Standing("", 1, 0, 0, 0, 0, "")
         self._closed = ""
+        self._doing: _Job | None = None
         self._ending = threading.Event()
         self._watchers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop
@@ -158,8 +160,8 @@ class Spool:
         return seq
 
     async def cut(self, after: int, *, most: int, room: int) -> Piece | None:
-        """What the next block behind seq `after` may hold; None when there is nothing."""
-        piece: Piece | None = await self._do(lambda: self._epochs.file.cut(after, most, room))
+        """What the next block behind seq `after` may hold; None when there is nothing. Damage is declared lost."""
+        piece: Piece | None = await self._do(lambda: self._epochs.cut(after, most, room))
         return piece
 
     async def release(self, epoch: str, upto: int, chain: str = "") -> Released:
@@ -184,7 +186,7 @@ class Spool:
 
     async def give_up(self, seq: int, why: str) -> None:
         """Declares one record lost, in place, because it can never leave."""
-        await self._do(lambda: self._give_up(seq, why))
+        await self._do(lambda: self._epochs.give_up(seq, why))
 
     async def close(self) -> None:
         """Commits what was put and lets go of the file; what still waits for room fails with Closed."""
@@ -270,6 +272,7 @@ class Spool:
         return items, True
 
     def _work(self, job: _Job) -> None:
+        self._doing = job
         try:
             result = job.work()
         except (sqlite3.Error, FileUnusable, OSError) as wrong:
@@ -280,6 +283,7 @@ class Spool:
                 self._answer([(job.future, SpoolError(f"the spool does not answer: {again}"))])
                 return
         self._note()
+        self._doing = None
         self._answer([(job.future, result)])
 
     def _write(self, puts: list[_Put]) -> None:
@@ -340,10 +344,6 @@ class Spool:
         with self._epochs.file.changing():
             return self._epochs.file.drop(consent, why)
 
-    def _give_up(self, seq: int, why: str) -> None:
-        with self._epochs.file.changing():
-            self._epochs.file.give_up(seq, why)
-
     def _mend(self, wrong: Exception) -> bool:
         """Sets a damaged file aside and begins a new epoch; False when that is not what is wrong."""
         if not is_broken(wrong):
@@ -366,7 +366,7 @@ class Spool:
             watcher()
 
     def _refuse_the_rest(self) -> None:
-        left: list[_Put | _Job] = list(self._stalled)
+        left: list[_Put | _Job] = [*self._stalled, *([self._doing] if self._doing else [])]
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self._queue.get_nowait()

@@ -5,8 +5,9 @@ synchronous=FULL). A record's bytes are made once, by `append`, and leave as the
 is replaced in place by one lost record, so that the numbers held are always contiguous from `oldest` to `head`.
 
 Errors:
-    sqlite3.Error   as SQLite raises it; `is_full` and `is_broken` say what it means
+    sqlite3.Error   as SQLite raises it; `agent.soundness` says what it means
     FileUnusable    the file is no spool of ours
+    Damaged         the next record to be cut is not what was written; `give_up` declares it
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from agent.soundness import DAMAGED, Damaged, chain_of, hole, intact, is_broken, is_full, time_of
 from forewarn import wire
 from forewarn.wire import GENESIS, Record, Shape
 
@@ -76,6 +78,8 @@ class _Mark(NamedTuple):
     rows: int
     oldest: int
     acked: int
+    behind: bytes
+    """The chained hash of record `acked`; empty when it was not a record's."""
 
 
 class SpoolFile:
@@ -164,27 +168,44 @@ class SpoolFile:
         self._mark = self._mark._replace(head=lost.seq, oldest=min(self._mark.oldest, lost.first))
 
     def cut(self, after: int, most: int, room: int) -> Piece | None:
-        """The records behind `after`: up to `most`, up to `room` bytes (always one), of one consent; None at the end."""
+        """The records behind `after`: up to `most`, up to `room` bytes (always one), of one consent; None at the end.
+
+        Raises:
+            Damaged: the first of them; a later one only ends the piece.
+        """
         rows = self._db.execute(
-            "SELECT seq, first, consent, shape, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?", (after, most)
+            "SELECT seq, first, role, consent, shape, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, most),
         )
         bodies: list[bytes] = []
-        digests: dict[str, None] = {}
-        consent, begins, last, taken = "", 0, after, 0
-        for seq, first, under, digest, body in rows:
+        digests: dict[str, Shape] = {}
+        consent, begins, last, taken, chain = "", 0, after, 0, self._chain_behind(after)
+        for seq, first, role, under, digest, body in rows:
             taken += len(body)
             if bodies and (taken > room or (under and consent and under != consent)):
                 break
+            shape = self._shape(digest)
+            if not intact(body, chain, hole=role == HOLE) or (digest and shape is None):
+                if bodies:
+                    break
+                raise Damaged(seq)
+            chain = chain_of(body)
             consent = consent or under
             begins = begins or first
             last = seq
             bodies.append(body)
-            if digest:
-                digests[digest] = None
+            if shape is not None:
+                digests[digest] = shape
         if not bodies:
             return None
-        shapes = [self._shape(digest) for digest in digests]
-        return Piece(self.epoch, begins, last, self.oldest, self.head, consent, shapes, bodies)
+        return Piece(self.epoch, begins, last, self.oldest, self.head, consent, list(digests.values()), bodies)
+
+    def _chain_behind(self, seq: int) -> bytes:
+        """The hash that the record after `seq` is chained to; empty when it is not known."""
+        row = self._db.execute("SELECT body FROM record WHERE seq = ?", (seq,)).fetchone()
+        if row is not None:
+            return chain_of(row[0])
+        return self._mark.behind if seq == self._mark.acked else b""
 
     def chain_of(self, seq: int) -> str:
         """The chained hash of a record that is still here, hexadecimal; empty when it is not."""
@@ -194,16 +215,18 @@ class SpoolFile:
     def release(self, upto: int) -> int:
         """Deletes what is committed elsewhere; returns how many rows went. A lost range is narrowed."""
         gone, size = self._sums("seq <= ?", upto)
+        last = self._db.execute("SELECT body FROM record WHERE seq = ?", (upto,)).fetchone()
         self._db.execute("DELETE FROM record WHERE seq <= ?", (upto,))
         left = self._db.execute("SELECT seq, first, role, body FROM record ORDER BY seq LIMIT 1").fetchone()
         if left is not None and left[2] == HOLE and left[1] <= upto:
-            lost = wire.open_record(left[3])
+            lost = hole(left[0], left[1], left[3])
             lost.first = upto + 1
             body = wire.resealed_lost(lost, bytes.fromhex(lost.hash))
             self._db.execute("UPDATE record SET first = ?, body = ? WHERE seq = ?", (upto + 1, body, left[0]))
             size += len(left[3]) - len(body)
         self._shrink(gone, size)
-        self._mark = self._mark._replace(acked=max(self._mark.acked, upto))
+        if upto > self._mark.acked:
+            self._mark = self._mark._replace(acked=upto, behind=chain_of(last[0]) if last else b"")
         self._db.execute("PRAGMA incremental_vacuum(64)")
         return gone
 
@@ -232,16 +255,25 @@ class SpoolFile:
         self._replace_run(seq, seq, why)
 
     def rows(self) -> Iterator[tuple[Record, Shape | None, str, str]]:
-        """Every row in order as (record, shape, consent, role)."""
-        for digest, consent, role, body in self._db.execute(
-            "SELECT shape, consent, role, body FROM record ORDER BY seq"
-        ):
-            yield wire.open_record(body), self._shape(digest) if digest else None, consent, role
+        """Every row in order as (record, shape, consent, role); a damaged one as the lost record that declares it."""
+        chain = self._chain_behind(self.acked)
+        for seq, first, role, consent, digest, body in self._db.execute("SELECT * FROM record ORDER BY seq"):
+            shape = self._shape(digest)
+            if role == HOLE or not intact(body, chain, hole=False) or (digest and shape is None):
+                yield self._lost(seq, first, role, body), None, "", HOLE
+            else:
+                yield wire.open_record(body), shape, consent, role
+            chain = chain_of(body) or GENESIS
+
+    def _lost(self, seq: int, first: int, role: str, body: bytes) -> Record:
+        if role == HOLE:
+            return hole(seq, first, body)
+        return Record(seq=seq, t=self._time_of(seq, body), kind="lost", why=DAMAGED, first=first)
 
     def after(self, seq: int) -> list[tuple[int, str]]:
         """The (seq, hash) of every record behind `seq`."""
         rows = self._db.execute("SELECT seq, body FROM record WHERE seq > ? AND role != ? ORDER BY seq", (seq, HOLE))
-        return [(number, _chain_of(body).hex()) for number, body in rows]
+        return [(number, chain_of(body).hex()) for number, body in rows]
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -273,10 +305,13 @@ class SpoolFile:
         head = facts.get("head", 0)
         count, size = self._sums("seq > ?", 0)
         oldest = self._db.execute("SELECT min(first) FROM record").fetchone()[0] or head + 1
-        return _Mark(head, facts.get("chain", GENESIS), size, count, oldest, facts.get("acked", 0))
+        acked = facts.get("acked", 0)
+        behind = facts.get("behind", b"") if acked else GENESIS
+        return _Mark(head, facts.get("chain", GENESIS), size, count, oldest, acked, behind)
 
     def _write_mark(self) -> None:
-        facts = [("head", self._mark.head), ("chain", self._mark.chain), ("acked", self._mark.acked)]
+        kept = ("head", "chain", "acked", "behind")
+        facts = [(name, getattr(self._mark, name)) for name in kept]
         self._db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", facts)
 
     def _sums(self, where: str, value: int) -> tuple[int, int]:
@@ -303,11 +338,15 @@ class SpoolFile:
             self._db.execute("INSERT OR IGNORE INTO shape VALUES (?, ?)", (shape.digest, shape.encoded))
             self._known[shape.digest] = shape
 
-    def _shape(self, digest: str) -> Shape:
+    def _shape(self, digest: str) -> Shape | None:
+        """None when there is none, or no longer the one that was written."""
         shape = self._known.get(digest)
-        if shape is None:
-            (body,) = self._db.execute("SELECT body FROM shape WHERE digest = ?", (digest,)).fetchone()
-            shape = self._known[digest] = msgspec.json.decode(body, type=Shape)
+        if shape is None and digest:
+            row = self._db.execute("SELECT body FROM shape WHERE digest = ?", (digest,)).fetchone()
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                found = msgspec.json.decode(row[0] if row else b"", type=Shape)
+                if found.digest == digest:
+                    shape = self._known[digest] = found
         return shape
 
     def _replace(self, runs: _Runs, why: str) -> int:
@@ -316,24 +355,27 @@ class SpoolFile:
     def _replace_run(self, begin: int, end: int, why: str) -> int:
         """Puts one lost record where begin..end were, together with neighbours lost for the same reason."""
         (body,) = self._db.execute("SELECT body FROM record WHERE seq = ?", (end,)).fetchone()
-        chain, t = _chain_of(body), wire.open_record(body).t
+        chain, t = self._mark.chain if end == self.head else chain_of(body) or GENESIS, self._time_of(end, body)
         dropped, _ = self._sums_between(begin, end)
-        before = self._db.execute(
-            "SELECT first, body FROM record WHERE seq = ? AND role = ?", (begin - 1, HOLE)
-        ).fetchone()
-        behind = self._db.execute(
-            "SELECT seq, body FROM record WHERE first = ? AND role = ?", (end + 1, HOLE)
-        ).fetchone()
-        if before is not None and wire.open_record(before[1]).why == why:
-            begin = before[0]
-        if behind is not None and wire.open_record(behind[1]).why == why:
-            end, chain = behind[0], _chain_of(behind[1])
+        columns = "SELECT seq, first, body FROM record WHERE role = ?"
+        before = self._db.execute(f"{columns} AND seq = ?", (HOLE, begin - 1)).fetchone()
+        behind = self._db.execute(f"{columns} AND first = ?", (HOLE, end + 1)).fetchone()
+        if before is not None and hole(*before).why == why:
+            begin = before[1]
+        if behind is not None and hole(*behind).why == why:
+            end, chain = behind[0], bytes.fromhex(hole(*behind).hash)
         count, size = self._sums_between(begin, end)
         self._db.execute("DELETE FROM record WHERE seq BETWEEN ? AND ?", (begin, end))
         self._mark = self._mark._replace(rows=self._mark.rows - count, size=self._mark.size - size)
         lost = Record(seq=end, t=t, kind="lost", why=why, first=begin)
         self._insert(end, begin, HOLE, "", "", wire.resealed_lost(lost, chain))
         return dropped
+
+    def _time_of(self, seq: int, body: bytes) -> int:
+        """When a record was made, by itself or, where it is damaged, by the nearest that is not."""
+        near = "SELECT body FROM record WHERE seq BETWEEN ?1 - 9 AND ?1 + 9 ORDER BY abs(seq - ?1)"
+        rows = self._db.execute(near, (seq,))
+        return time_of([body]) or time_of(row[0] for row in rows)
 
     def _sums_between(self, begin: int, end: int) -> tuple[int, int]:
         count, size = self._db.execute(
@@ -355,20 +397,3 @@ class _Runs:
         elif dropped:
             self.found.append((seq, seq))
         self._open = dropped
-
-
-def _chain_of(body: bytes) -> bytes:
-    """The chained hash a sealed record ends in."""
-    return bytes.fromhex(body[-34:-2].decode())
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether SQLite could not write for want of room or of a working disk: waiting may help."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-
-
-def is_broken(error: BaseException) -> bool:
-    """Whether the file is damaged: waiting does not help."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

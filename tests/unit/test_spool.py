@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -263,6 +265,103 @@ def test_damage_met_while_running_is_set_aside_and_work_goes_on(tmp_path: Path) 
         assert one.standing.epoch != old
         assert [(r.kind, r.text["epoch"]) for r in records] == [("lost", old)]
         assert seq == 2
+
+    run(tmp_path, story)
+
+
+def _flip(folder: Path, seq: int, place: str) -> None:
+    """Changes one bit of one record, as a failing disk does; SQLite does not notice."""
+    file = next(folder.glob("*.spool"))
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        body = bytearray(db.execute("SELECT body FROM record WHERE seq = ?", (seq,)).fetchone()[0])
+        at = {"syntax": 3, "value": body.index(b"[1.0") + 1, "hash": len(body) - 10, "end": len(body) - 1}[place]
+        body[at] ^= 0x80 if place in ("syntax", "hash") else 1
+        db.execute("UPDATE record SET body = ? WHERE seq = ?", (bytes(body), seq))
+
+
+@pytest.mark.parametrize("place", ["syntax", "value", "hash", "end"])
+@pytest.mark.parametrize("seq", [4, 6, 10])
+def test_a_flipped_bit_is_declared_before_it_travels_and_costs_no_other_record(
+    tmp_path: Path, place: str, seq: int
+) -> None:
+    async def fill(one: Spool) -> None:
+        for t in range(10):
+            await one.put(record(t + 1), SHAPE, "c-1")
+        await one.release(one.standing.epoch, 3)
+
+    async def story(one: Spool) -> None:
+        await everything(one, 3)
+        records, bodies = await everything(one, 3)
+        assert_contiguous(records, bodies, 4, chain)
+        lost = [r for r in records if r.kind == "lost"]
+        assert [r.why for r in lost] == ["the record was damaged on disk"]
+        assert all(r.begins <= seq <= r.seq and abs(r.t - seq) <= 1 for r in lost if place != "hash")
+        # A hash that cannot be read costs the record that was chained to it as well, and no more.
+        assert sum(r.seq - r.begins + 1 for r in lost) <= (2 if place == "hash" else 1)
+        assert await one.put(record(), SHAPE, "c-1") == 11
+
+    run(tmp_path, fill)
+    with contextlib.closing(sqlite3.connect(next(tmp_path.glob("*.spool")))) as db:
+        chain = db.execute("SELECT value FROM fact WHERE name = 'behind'").fetchone()[0]
+    _flip(tmp_path, seq, place)
+    run(tmp_path, story)
+
+
+@pytest.mark.parametrize("place", ["syntax", "value", "hash"])
+@pytest.mark.parametrize("act", ["roll", "drop", "shed", "release"])
+def test_a_flipped_bit_stops_nothing_and_is_never_sealed_anew(tmp_path: Path, place: str, act: str) -> None:
+    async def fill(one: Spool) -> None:
+        for t in range(10):
+            await one.put(record(t), SHAPE, "c-1" if t != 6 else "c-2")
+
+    async def story(one: Spool) -> None:
+        if act == "roll":
+            await one.roll("told to")
+        elif act == "drop":
+            await one.drop("c-1", "consent withdrawn")
+        elif act == "release":
+            await one.release(one.standing.epoch, 5)
+        await one.put(record(99), SHAPE, "c-1")
+        await everything(one, one.standing.acked)
+        records, bodies = await everything(one, one.standing.acked)
+        assert_contiguous(records, bodies, one.standing.acked + 1, None)
+        assert records[-1].t == 99
+        assert all(r.values == [1.0] for r in records if not r.kind)
+        if act == "roll":
+            kept = [r.t for r in records if not r.kind]
+            assert kept == [t for t in range(10) if t not in ((4, 5) if place == "hash" else (4,))] + [99]
+
+    run(tmp_path, fill)
+    _flip(tmp_path, 5, place)
+    limit = 700 if act == "shed" else ROOM
+    run(tmp_path, lambda one: asyncio.wait_for(story(one), 10), limit=limit)
+
+
+def test_a_damaged_shape_is_declared_with_its_records(tmp_path: Path) -> None:
+    async def fill(one: Spool) -> None:
+        for t in range(3):
+            await one.put(record(t), SHAPE, "c-1")
+
+    async def story(one: Spool) -> None:
+        await everything(one)
+        records, bodies = await everything(one)
+        assert_contiguous(records, bodies, 1, None)
+        assert [(r.kind, r.begins, r.seq) for r in records] == [("lost", 1, 3)]
+
+    run(tmp_path, fill)
+    with contextlib.closing(sqlite3.connect(next(tmp_path.glob("*.spool")))) as db, db:
+        db.execute("UPDATE shape SET body = replace(body, 'camera', 'cameso')")
+    run(tmp_path, lambda one: asyncio.wait_for(story(one), 10))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_waits_is_answered_when_the_spools_thread_dies(tmp_path: Path) -> None:
+    async def story(one: Spool) -> None:
+        def mistake() -> None:
+            raise KeyError("a mistake of ours")
+
+        with pytest.raises(Closed, match="the spool's thread died"):
+            await asyncio.wait_for(one._do(mistake), 10)
 
     run(tmp_path, story)
 
