@@ -214,11 +214,10 @@ class DuckStore:
             self._catalogue.give_back(added)
 
     def _save(self, portion: _Portion, added: Added) -> dict[int, Day]:
-        self._db.begin()
-        days.add_names(self._db, added)
-        changed = {day: days.add_rows(self._db, self._days, day, parts) for day, parts in portion.days.items()}
-        self._db.execute("UPDATE cursor SET position = ?", [portion.position])
-        self._db.commit()
+        with self._transaction():
+            days.add_names(self._db, added)
+            changed = {day: days.add_rows(self._db, self._days, day, parts) for day, parts in portion.days.items()}
+            self._db.execute("UPDATE cursor SET position = ?", [portion.position])
         self._late.update(dict.fromkeys(changed, time.monotonic()))
         if self._ordering is not None and self._ordering.day in changed:
             self._ordering.spoilt = True
