@@ -34,6 +34,15 @@ def blocks() -> list[str]:
     return others
 
 
+def walk(address: str, ticket: str) -> str:
+    """The commands of the section on tickets, for one that is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = next(part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith("Tickets"))
+    commands = "\n".join(re.findall(r"^    (.*)$", section, re.MULTILINE))
+    assert "at=http://127.0.0.1:8080/" in commands
+    return commands.replace("http://127.0.0.1:8080", address).replace("TICKET", ticket).replace("curl -s", "curl -sSf")
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
     """A folder for PATH with `forewarn` of this tree and the system's mosquitto."""
@@ -65,6 +74,10 @@ def shell(script: str, folder: Path, env: dict[str, str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGTERM)
+
+
+def ran(command: list[str], folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30, check=False)
 
 
 def asked(port: int, path: str, token: str) -> Any:
@@ -100,14 +113,11 @@ def test_the_quick_start_brings_the_first_record_and_the_first_ticket(commands: 
             time.sleep(0.2)
         assert tickets, log.read_text(encoding="utf-8")
         assert re.fullmatch(r"gate\.host uses [\d.]+ ?% of its memory", tickets[0]["title"]["en"])
-        shown = subprocess.run(
-            ["forewarn", "collector", "status"],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        walked = ran(["bash", "-euc", walk(f"http://127.0.0.1:{api}", tickets[0]["id"])], folder, env)
+        assert walked.returncode == 0, walked.stderr
+        events = [event["kind"] for event in asked(api, f"tickets/{tickets[0]['id']}", token)["events"]]
+        steps = ["opened", "acknowledged", "assigned", "commented", "resolved", "closed", "reopened"]
+        assert [kind for kind in events if kind in steps] == steps
+        shown = ran(["forewarn", "collector", "status"], folder, env)
         assert "gate" in shown.stdout, shown.stderr
     assert shutil.which("forewarn", path=env["PATH"]) == str(commands / "forewarn")
