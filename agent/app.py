@@ -23,14 +23,14 @@ from ulid import ULID
 from agent import settings as written
 from agent.contact import OpenSession
 from agent.door import Door
-from agent.guard import GLANCE, Guard
+from agent.guard import DROPPED, GLANCE, Guard
 from agent.itself import Itself
 from agent.poller import Poller, UnknownProfile
 from agent.presence import Presences
 from agent.profile import Profile, load_folder, shipped
 from agent.reading import Clock
 from agent.settings import Settings
-from agent.spool import Spool, SpoolError
+from agent.spool import Closed, Spool, SpoolError
 from agent.uplink import Identity, Tempo, Uplink
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
@@ -96,10 +96,19 @@ class Agent:
     async def _keep_consent(self) -> None:
         """Drops what a withdrawn consent covered, and says in the log what the guard sees, even when nobody asks."""
         dropped: set[str] = set()
+        waiting: set[str] = set()
         while True:
             self.guard.may_leave()
             for consent in self.guard.withdrawn - dropped:
-                count = await self.spool.drop(consent, "consent withdrawn")
+                try:
+                    count = await self.spool.drop(consent, DROPPED)
+                except Closed:
+                    raise
+                except SpoolError as wrong:  # No room even to delete: the uplink lets nothing of it leave meanwhile.
+                    if consent not in waiting:
+                        log.warning("records of a withdrawn consent not dropped yet", consent=consent, why=str(wrong))
+                    waiting.add(consent)
+                    continue
                 dropped.add(consent)
                 log.info("records of a withdrawn consent dropped", consent=consent, records=count)
             await asyncio.sleep(GLANCE)

@@ -21,6 +21,8 @@ from forewarn.vocabulary import Source
 
 STOP = "STOP"
 WITHDRAWN = "withdrawn.json"
+DROPPED = "consent withdrawn"
+"""Why what a withdrawn consent covered is declared lost."""
 GLANCE = 0.5
 """Seconds for which an answer of the file system is trusted."""
 

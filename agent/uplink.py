@@ -5,7 +5,7 @@ acknowledgement. The window grows with every block acknowledged, from 1 to 16, a
 sends again from the first record not acknowledged: at once when the connection or the collector's run is a new one or
 the collector asks for it, otherwise after a time without progress that doubles with jitter. The broker's PUBACK means
 nothing here. When the collector holds our blocks we wait longer each time and show its reason. When the guard forbids,
-nothing is published but a last "offline" and why.
+nothing is published but a last "offline" and why. What a withdrawn consent covered never leaves.
 
 Errors: none leave here but those of a closed spool; whatever goes wrong is shown in `status` and tried again.
 """
@@ -19,7 +19,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from agent.guard import Guard
+from agent.guard import DROPPED, Guard
 from agent.presence import Presences
 from agent.reading import Clock
 from agent.spool import Closed, Released, Spool, SpoolError
@@ -164,12 +164,16 @@ class Uplink:
         """Does what can be done now; returns how many seconds until there may be more to do unasked."""
         self._take_states()
         try:
-            while self._acks:
-                await self._take_ack(self._acks.popleft())
+            return await self._deliver()
         except Closed:
             raise
         except SpoolError as wrong:
-            log.warning("acknowledgement not applied", why=str(wrong))
+            log.warning("delivery waits for the spool", why=str(wrong))
+            return self._tempo.glance
+
+    async def _deliver(self) -> float:
+        while self._acks:
+            await self._take_ack(self._acks.popleft())
         self._follow_epoch()
         refusal = self._guard.may_leave()
         if not self._connected:
@@ -243,6 +247,9 @@ class Uplink:
             consent = self._guard.consent
             if piece is None or consent is None:
                 return None
+            if piece.consent in self._guard.withdrawn:
+                await self._spool.drop(piece.consent, DROPPED)
+                continue
             under = consent.id if piece.consent in ("", ANY_CONSENT) else piece.consent
             try:
                 payload = wire.pack(self._header(piece, under), piece.shapes, piece.bodies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from agent.guard import STOP, Guard, withdraw
 from agent.presence import Presences
 from agent.spool import Spool
+from agent.spoolfile import SpoolFile
 from agent.uplink import Identity, Status, Tempo, Uplink
 from forewarn import consent as consents
 from forewarn import signals
@@ -252,6 +254,42 @@ def test_a_cloned_machine_is_told_by_the_collector_and_numbers_anew(
         assert new[0].text["from"] == old
         assert collector.times() == [*range(5), *range(5)]
         assert collector.wrong == []
+
+
+def test_what_a_withdrawn_consent_covered_never_leaves_even_when_the_next_one_is_there_at_once(
+    sender: Sender, collector: ScriptedCollector
+) -> None:
+    withdrawn, following = sender.consent, signed(sender.private)
+    withdraw(sender.folder, withdrawn.id, sender.clock.now())
+    write_consent(sender.folder / "consent.json", following)
+    with going(sender, collector.bus):
+        sender.put(*range(300))
+        sender.consent = following
+        sender.put(1000)
+        emptied(sender)
+        taken = [record for _, record in collector.taken]
+        assert [record.t for record in taken if not record.kind] == [1000]
+        assert {record.why for record in taken if record.kind} == {"consent withdrawn"}
+        assert withdrawn.id not in {block.consent for block in collector.blocks}
+
+
+def test_a_spool_that_does_not_answer_for_a_while_ends_nothing(
+    sender: Sender, collector: ScriptedCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 0
+    cut = SpoolFile.cut
+
+    def failing(file: SpoolFile, after: int, most: int, room: int) -> object:
+        nonlocal failures
+        failures += 1
+        if failures < 5:
+            raise sqlite3.OperationalError("disk I/O error")
+        return cut(file, after, most, room)
+
+    monkeypatch.setattr(SpoolFile, "cut", failing)
+    with going(sender, collector.bus):
+        sender.put(*range(5))
+        arrived(collector, list(range(5)))
 
 
 def test_blocks_are_cut_so_that_they_fit_and_what_never_fits_is_declared(
