@@ -27,10 +27,13 @@ from forewarn.vocabulary import Source
 from forewarn.wire import GENESIS
 
 BROKER_WITHIN = 5.0
-
-
 STALE = 15.0
 """A status older than so many seconds is of an agent that does not run."""
+
+
+def fresh(age: float) -> bool:
+    """Whether a status so many seconds old is of an agent that runs; one of the future is not: a clock was set back."""
+    return abs(age) <= STALE
 
 
 class Seen(NamedTuple):
@@ -122,7 +125,7 @@ def _broker(settings: Settings) -> Finding:
     except (Unusable, OSError) as wrong:
         return Finding(False, f"{where}: {told(wrong)}")
     running = last_status(settings.folder)
-    if running is not None and running.age < STALE:
+    if running is not None and fresh(running.age):
         # A broker that knows clients by user name would push the running agent off when we connect as well.
         return Finding(running.status.connected, f"{where}: the running agent says {running.status.why or 'connected'}")
     states: queue.SimpleQueue[State] = queue.SimpleQueue()

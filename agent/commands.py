@@ -139,11 +139,11 @@ def status(config: Config = _CONFIG) -> None:
         print(f"no status in {folder}: does the agent run on this host?", file=sys.stderr)
         raise typer.Exit(1)
     found, age = seen
-    if age > checking.STALE:
+    if not checking.fresh(age):
         print(f"The agent does not run, or not here: its last word is {age:.0f} s old.")
     for line in _shown(found):
         print(line)
-    well = age <= checking.STALE and found.connected and not (found.forbidden or found.held or found.stuck)
+    well = checking.fresh(age) and found.connected and not (found.forbidden or found.held or found.stuck)
     raise typer.Exit(0 if well else 1)
 
 

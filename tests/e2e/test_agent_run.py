@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from agent.app import SystemClock
+from agent.guard import withdraw
 from agent.itself import Status
 from agent.settings import load
 from forewarn import consent as consents
@@ -63,10 +64,10 @@ report: 500ms
         write_consent(self.data / "consent.json", self.consent)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *within: str) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "forewarn", "agent", "run", "--config", "agent.yaml"],
+                [*within, sys.executable, "-m", "forewarn", "agent", "run", "--config", "agent.yaml"],
                 cwd=self.folder,
                 env=_env(),
                 stdout=log,
@@ -76,6 +77,9 @@ report: 500ms
     def said(self) -> list[dict[str, object]]:
         lines = (self.folder / "log").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+    def told(self, event: str) -> bool:
+        return any(said["event"] == event for said in self.said())
 
     def stop(self) -> int:
         assert self.process is not None
@@ -159,6 +163,53 @@ def test_the_stop_file_silences_the_agent_and_the_log_says_why(site: Site, broke
         until(lambda: len(collector.blocks) > blocks)
         assert len((site.data / "ledger").read_text()) > kept
         assert site.stop() == 0
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_status_from_another_hour_is_of_no_running_agent_whichever_way_the_clock_was_set(
+    site: Site, hours: int
+) -> None:
+    status = Status(
+        at=SystemClock().now() + hours * 3_600_000, pid=1, epoch="E", oldest=1, head=0, acked=0, records=0, bytes=0,
+        stuck="", consent="c-1", forbidden="", connected=True, why="", held="", in_flight=0, rewinds=0, forged=0,
+    )  # fmt: skip
+    (site.data / "status.json").write_bytes(msgspec.json.encode(status))
+    shown = forewarn(site.folder, "agent", "status")
+    assert shown.returncode == 1
+    assert "does not run" in shown.stdout
+
+
+_SMALL = "mkdir -p data/spool && mount -t tmpfs -o size=2m tmpfs data/spool && head -c 3m /dev/zero >data/spool/ballast 2>/dev/null; "
+
+
+def test_a_full_disk_under_the_spool_is_named_at_start_and_later_and_ends_nothing(
+    site: Site, broker: servers.Mosquitto
+) -> None:
+    world = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*world, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here: max_page_count stands in for a full disk in the unit tests")
+    site.start(*world, "sh", "-c", _SMALL + 'exec "$@"', "sh")
+    assert site.process is not None
+    ballast = Path(f"/proc/{site.process.pid}/root{site.data}/spool/ballast")
+    until(lambda: site.told("spool cannot be opened yet"))
+    ballast.unlink()
+    until(lambda: site.told("agent started"))
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    until(lambda: site.told("spool cannot write"))
+    withdraw(site.data, site.consent.id, SystemClock().now())
+    until(lambda: site.told("records of a withdrawn consent not dropped yet"))
+    assert site.process.poll() is None
+    ballast.unlink()
+    until(lambda: site.told("records of a withdrawn consent dropped"))
+    site.consent = signed(site.private)
+    write_consent(site.data / "consent.json", site.consent)
+    with listening(broker.port) as collector:
+        until(lambda: "cam-1" in devices(collector))
+        assert collector.wrong == []
+        assert {block.consent for block in collector.blocks} == {site.consent.id}
+    assert site.stop() == 0
 
 
 def test_a_broker_that_is_not_there_is_waited_for(site: Site, broker: servers.Mosquitto) -> None:
