@@ -155,12 +155,12 @@ class Intake:
 
     @contextlib.contextmanager
     def _unstopped(self, event: str, **facts: object) -> Iterator[None]:
-        """A mistake of ours must not stop the intake of all agents: it is named, and the thread goes on."""
+        """Names what went wrong within, and goes on."""
         try:
             yield
         except StorageError as wrong:
             self._in_trouble(wrong)
-        except Exception:
+        except Exception:  # A mistake of ours must not stop the intake of all agents.
             log.exception(event, **facts)
 
     def _answer(self, touched: set[str]) -> None:

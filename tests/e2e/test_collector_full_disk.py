@@ -16,6 +16,18 @@ WORLD = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _MOUNTED
 """A user and mount namespace in which the collector's data folder lies on a disk of 32 MiB."""
 
 
+def move_to_a_small_disk(run: Run, roomy: set[str]) -> None:
+    """Starts the collector anew in WORLD; the databases named in `roomy` stay on the large disk."""
+    for folder in ("small", "roomy"):
+        (run.folder / folder).mkdir()
+    for database in roomy:
+        (run.folder / "data" / f"{database}.db").rename(run.folder / "roomy" / f"{database}.db")
+        (run.folder / "data" / f"{database}.db").symlink_to(run.folder / "roomy" / f"{database}.db")
+    run.within = WORLD
+    run.start()
+    until(lambda: run.missing() == [], "nothing is missing while there is room")
+
+
 def fill(run: Run) -> Path:
     """Leaves no room on the small disk; gives the file to delete for it."""
     assert run.process is not None
@@ -45,14 +57,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(
         agent = ScriptedAgent(run, run.add_agent(), consented(run))
         run.reload_broker()
         assert run.end() == 0
-        (tmp_path / "small").mkdir()
-        (tmp_path / "roomy").mkdir()
-        for database in {"journal", "service"} - {full} if full != "journal" else ():
-            (tmp_path / "data" / f"{database}.db").rename(tmp_path / "roomy" / f"{database}.db")
-            (tmp_path / "data" / f"{database}.db").symlink_to(tmp_path / "roomy" / f"{database}.db")
-        run.within = WORLD
-        run.start()
-        until(lambda: run.missing() == [], "nothing is missing while there is room")
+        move_to_a_small_disk(run, roomy={"journal", "service"} - {full} if full != "journal" else set())
         agent.bus.connect()
         first = int(time.time() * 1000) - 3_600_000
         times = itertools.count(first, 1000)

@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import sitting, tables
+from collector import tables
 from collector.database import Databases, open_sqlite, reading
 from collector.intake import Intake, Pace
-from collector.journal import Counters, DatabaseJournal, Mark
-from collector.judgement import Case, Outcome
+from collector.journal import Counters, DatabaseJournal
 from collector.register import Register
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.consent import document
 from forewarn.signals import Ack, ack_topic, block_topic, derive, open_ack, peek_ack
 from forewarn.vocabulary import DeviceKind, Source
-from forewarn.wire import MAX_INFLATED, MAX_PACKED, Received, Record, Shape, TableShape
+from forewarn.wire import MAX_INFLATED, MAX_PACKED, Record, Shape, TableShape
 from tests import blocks
 from tests.blocks import HOST, NOW, Script
 
@@ -282,38 +281,6 @@ def test_an_agent_registered_while_the_collector_runs_is_taken_from_then_on(
     assert (ack.held, ack.upto) == ("", 3)
 
 
-class Still(Collector):
-    """A collector whose clock stands until the test moves it."""
-
-    def look(self) -> float:
-        return self.clock
-
-
-def test_who_was_registered_a_moment_ago_is_taken_at_once_and_strangers_cost_little(
-    databases: Databases, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blocks.enrolled(databases, "a1")
-    collector = Still(databases)
-    collector.send(script.topic, script.block(1, 3))
-    Register(databases).add_agent("s1", "a2")
-    Register(databases).add_consent(document(blocks.consent(id="c-2")))
-    collector.clock += 0.2
-    newcomer = Script(agent="a2", shard=1, consent="c-2").poll(3)
-    ack = collector.send(newcomer.topic, newcomer.block(1, 3))
-    assert ack is not None
-    assert (ack.held, ack.upto) == ("", 3)
-    looks: list[Register] = []
-
-    def refresh(self: Register) -> None:
-        looks.append(self)
-
-    monkeypatch.setattr(Register, "_refresh", refresh)
-    for stranger in (Script(agent=f"x{n}", shard=1).poll(1) for n in range(20)):
-        collector.clock += 0.01
-        collector.send(stranger.topic, stranger.block(1, 1))
-    assert 1 <= len(looks) <= 2
-
-
 def test_an_unknown_consent_holds_the_block_until_it_is_registered(collector: Collector, script: Script) -> None:
     script.consent = "c-2"
     ack = collector.send(script.topic, script.block(1, 3))
@@ -568,43 +535,6 @@ def test_a_full_disk_stops_the_acknowledgements_and_nothing_else(
     assert peek_ack(collector.payloads[-1][1]).upto == 2000
     assert len(pubacks) == 200
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["nothing is taken in"]
-
-
-def test_a_mistake_of_ours_at_one_block_keeps_it_alone_from_being_taken(
-    collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    Register(collector.databases).add_agent("s1", "a2")
-    other = Script(agent="a2", shard=1).poll(3)
-    rightly = sitting.judge
-
-    def judge(received: Received, case: Case, mark: Mark) -> Outcome:
-        if case.agent.id == "a1":
-            raise ZeroDivisionError
-        return rightly(received, case, mark)
-
-    monkeypatch.setattr(sitting, "judge", judge)
-    for each in (script, other):
-        collector.intake.receive(each.topic, each.block(1, 3), lambda: None)
-    collector.intake.turn(0)
-    assert collector.committed() == seqs(1, 3)
-    assert [topic for topic, _, _ in collector.payloads] == [ack_topic("a2")]
-    assert collector.intake.failed == 1
-    assert "blocks could not be dealt with" in caplog.text
-
-
-def test_a_mistake_beside_the_blocks_does_not_end_the_intake(
-    collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def tick(now: int) -> None:
-        raise ZeroDivisionError(now)
-
-    monkeypatch.setattr(collector.journal, "tick", tick)
-    collector.clock = 1e10
-    collector.intake.start()
-    wait(lambda: "no tick be made" in caplog.text)
-    collector.intake.receive(script.topic, script.block(1, 3), lambda: None)
-    wait(lambda: collector.committed() == seqs(1, 3))
-    collector.intake.stop()
 
 
 def wait(true: Callable[[], bool], timeout: float = 20) -> None:
