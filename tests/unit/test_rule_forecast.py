@@ -63,6 +63,26 @@ def test_noise_a_step_and_a_short_rise_foretell_nothing() -> None:
     assert opened("ttt(used_percent, 98) < 72h", line(20, 80, 0.8, noise=0.2)) == []
 
 
+def test_a_level_far_below_the_threshold_is_not_foretold_however_sure_its_rise() -> None:
+    assert opened("ttt(used_percent, 98) < 100h", line(60, 20, 0.6, noise=0.2)) == []
+    at = opened("ttt(used_percent, 98) < 100h", line(80, 20, 0.6, noise=0.2))
+    assert len(at) == 1
+    assert 63 <= at[0] <= 68
+
+
+def test_an_interval_that_ends_late_holds_a_forecast_back() -> None:
+    horizon = 60
+    ends = []
+    for seed in range(30):
+        values = line(70, 70, 0.25, noise=12.0, seed=seed)
+        for found in told(
+            Engine(one_rule(f"ttt(used_percent, 98) < {horizon}h")), batch(series(values, VOLUME, every=300_000))
+        ):
+            ends.append(found.reason.evidence[0].detail["high"] / 3600)
+    assert len(ends) >= 10
+    assert max(ends) < 1.5 * horizon
+
+
 def test_what_is_purged_every_day_fills_nothing_whenever_it_was_first_seen() -> None:
     polls = []
     for phase in range(24):
