@@ -72,13 +72,12 @@ def test_a_level_far_below_the_threshold_is_not_foretold_however_sure_its_rise()
 
 def test_an_interval_that_ends_late_holds_a_forecast_back() -> None:
     horizon = 60
-    ends = []
+    ends: list[float] = []
     for seed in range(30):
         values = line(70, 70, 0.25, noise=12.0, seed=seed)
-        for found in told(
-            Engine(one_rule(f"ttt(used_percent, 98) < {horizon}h")), batch(series(values, VOLUME, every=300_000))
-        ):
-            ends.append(found.reason.evidence[0].detail["high"] / 3600)
+        engine = Engine(one_rule(f"ttt(used_percent, 98) < {horizon}h"))
+        found = told(engine, batch(series(values, VOLUME, every=300_000)))
+        ends += [one.reason.evidence[0].detail["high"] / 3600 for one in found]
     assert len(ends) >= 10
     assert max(ends) < 1.5 * horizon
 
@@ -156,8 +155,8 @@ def test_two_days_of_noise_that_lasts_for_hours_are_enough_for_the_interval(corr
     count, fold = 4000, 2
     length = BLOCKS * fold
     noise = random.normal(size=(count, length + 100))
-    for at in range(1, noise.shape[1]):
-        noise[:, at] = correlation * noise[:, at - 1] + math.sqrt(1 - correlation**2) * noise[:, at]
+    for step in range(1, noise.shape[1]):
+        noise[:, step] = correlation * noise[:, step - 1] + math.sqrt(1 - correlation**2) * noise[:, step]
     ahead = random.uniform(4, 24, count)
     slope = random.uniform(3, 12, count) / BLOCKS
     centres = np.arange(BLOCKS) - (BLOCKS - 1)

@@ -37,3 +37,17 @@ def test_after_a_recovery_a_condition_begins_its_time_anew() -> None:
 """
     values = [*[(85.0, 0.0)] * 5, (math.nan, 1.0), *[(85.0, 0.0)] * 5]
     assert turns(text, values) == [("opened", "warning", 3), ("recovered", "warning", 5), ("opened", "warning", 9)]
+
+
+def test_what_holds_a_rule_back_also_ends_its_time_and_is_part_of_its_meaning() -> None:
+    text = """
+- id: test.rule
+  on: {table: volume}
+  when: {warning: used_percent > 80 for 3m}
+  unless: overwrite == 1
+  recover: {never: true}
+  TICKET
+"""
+    values = [*[(85.0, 0.0)] * 2, (85.0, 1.0), *[(85.0, 0.0)] * 5]
+    assert turns(text, values) == [("opened", "warning", 6)]
+    assert rules(text).version != rules(text.replace("overwrite == 1", "overwrite == 0")).version
