@@ -112,9 +112,9 @@ class Acks:
         state.blocks = 0
 
     def again(self, agent: str, epoch: str, upto: int, chain: bytes) -> None:
-        """Tells an agent at once how far it is: after our start, and whenever the broker was away."""
+        """Tells an agent at once how far it is, whatever held it: it may go on from there."""
         state = self._agents.setdefault(agent, _Agent())
-        state.epoch, state.upto, state.chain = epoch, upto, chain
+        state.epoch, state.upto, state.chain, state.held = epoch, upto, chain, ""
         self._publish(agent, state)
 
     def next_due(self) -> float | None:

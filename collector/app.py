@@ -50,6 +50,8 @@ from rules.ruleset import ruleset
 log = Log(__name__)
 
 _TEND_SECONDS = 60
+_DATABASE_WAIT = 1.0
+_DATABASE_WAIT_MOST = 30.0
 _WRONG = 2
 _UNAVAILABLE = 1
 
@@ -236,8 +238,8 @@ def _forgiven(event: str) -> Iterator[None]:
 def run(settings: Settings) -> int:
     """Runs a collector until SIGTERM or SIGINT; returns the exit code.
 
-    0 it ended in order; 1 a database or the series store cannot be used now; 2 a port is taken, or a setting or rule
-    is wrong: one line (or one for each mistake) on standard error. A broker that is not there is waited for.
+    0 it ended in order; 1 the series store cannot be used now; 2 a port is taken, or a setting or rule is wrong: one
+    line (or one for each mistake) on standard error. A broker or a database that is not there, or full, is waited for.
     """
     telemetry.start(settings.log.level)
     stop = threading.Event()
@@ -249,13 +251,13 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ended)
     try:
-        with contextlib.ExitStack() as until:
-            collector = build(settings, opened(settings, until))
-            until.pop_all()
+        collector = _built(settings, stop)
     except (PortTaken, SettingError, BusError, OSError, ValueError) as wrong:
         return _told(wrong, _WRONG)
-    except (StorageError, StoreError) as wrong:
+    except StoreError as wrong:
         return _told(wrong, _UNAVAILABLE)
+    if collector is None:
+        return 0
     try:
         memory.settle()
         collector.start()
@@ -265,6 +267,22 @@ def run(settings: Settings) -> int:
         collector.close()
     log.info("collector ended")
     return 0
+
+
+def _built(settings: Settings, stop: threading.Event) -> Collector | None:
+    """Makes the collector, as soon as its databases can be used; None when it was asked to end before."""
+    wait = _DATABASE_WAIT
+    while not stop.is_set():
+        try:
+            with contextlib.ExitStack() as until:
+                collector = build(settings, opened(settings, until))
+                until.pop_all()
+                return collector
+        except StorageError as wrong:
+            log.error("waiting for a database", why=str(wrong), again_in_seconds=wait)  # noqa: TRY400 - the reason says all
+        stop.wait(wait)
+        wait = min(wait * 2, _DATABASE_WAIT_MOST)
+    return None
 
 
 def opened(settings: Settings, until: contextlib.ExitStack) -> Adapters:

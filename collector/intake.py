@@ -82,6 +82,7 @@ class Intake:
         self._acks = Acks(bus, self.boot, key=self._key, monotonic=monotonic)
         self._known = Known({}, {})
         self._stopping = threading.Event()
+        self._told_of: Known | None = None
         self._greet = False
         self._trouble = ""
         self._next_tick = monotonic()
@@ -147,6 +148,8 @@ class Intake:
     def turn(self, timeout: float) -> int:
         """One turn of the ingest thread: waits, judges, commits, acknowledges, ticks. Returns how many messages."""
         messages = self._inbox.take(self._pace.blocks_at_once, timeout=timeout, linger=self._pace.linger)
+        with self._unstopped("held agents could not be told to try again"):
+            self._look_for_held()
         touched = self._process(messages)
         self._inbox.settle(messages)
         with self._unstopped("agents could not be told, or no tick be made"):
@@ -184,6 +187,19 @@ class Intake:
             if agent in self._known.agents and not self._forked(agent):
                 mark = self.standing.marks[agent, epoch]
                 self._acks.again(agent, epoch, mark.upto, mark.chain)
+
+    def _look_for_held(self) -> None:
+        """Lets agents whose blocks are held try again at once when the register changed: it may be what was missing."""
+        known = self._register.known()
+        if known is self._told_of:
+            return
+        self._known = self._told_of = known
+        held = {agent for agent, counters in self.standing.counters.items() if counters.held_reason}
+        for agent in (held | set(self.standing.strangers)) & known.agents.keys():
+            if not self._forked(agent):
+                epoch = self.standing.counters[agent].epoch if agent in self.standing.counters else ""
+                mark = self.standing.marks.get((agent, epoch))
+                self._acks.again(agent, epoch, mark.upto if mark else 0, mark.chain if mark else b"")
 
     def _forked(self, agent: str) -> bool:
         """Whether its last block was another's: a watermark would make it delete records that nobody committed."""

@@ -61,6 +61,11 @@ class Collector:
         mine = [payload for _, payload, _ in self.payloads[before:]]
         return peek_ack(mine[-1]) if mine else None
 
+    def turned(self) -> tuple[str, int] | None:
+        """What the last agent spoken to in a turn without messages is told: (held, upto)."""
+        ack = self.send("")
+        return (ack.held, ack.upto) if ack else None
+
     def committed(self) -> list[tuple[str, int]]:
         """(epoch, seq) of every record in the journal, in order."""
         return [
@@ -288,9 +293,10 @@ def test_an_unknown_consent_holds_the_block_until_it_is_registered(collector: Co
     assert (ack.held, ack.upto) == ("unknown_consent", 0)
     assert "consent `c-2` is not registered" in collector.counters().held_reason
     Register(collector.databases).add_consent(document(blocks.consent(id="c-2")))
-    ack = collector.send(script.topic, script.block(1, 3))
-    assert ack is not None
-    assert (ack.held, ack.upto) == ("", 3)
+    assert collector.turned() == ("", 0), "the agent is told to try again at once"
+    assert collector.turned() is None
+    assert collector.send(script.topic, script.block(1, 3)) is not None
+    assert collector.committed() == seqs(1, 3)
 
 
 def test_a_withdrawn_consent_holds_everything_under_it(collector: Collector, script: Script) -> None:
