@@ -93,3 +93,20 @@ def test_a_role_on_files_of_one_process_ends_with_one_line(tmp_path: Path, role:
         "InfluxDB (`series.store: influxdb`): SQLite and DuckDB files belong to one process, which runs `role: all`\n"
     )
     assert not (tmp_path / "data").exists()
+
+
+def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path, postgres_server: str) -> None:
+    address = servers.new_database(postgres_server)
+    name = address.rpartition("/")[2]
+    with collector(tmp_path, also={"database": {"url": address}}) as run:
+        until(lambda: run.missing() == [], "it works with its database")
+        assert run.end() == 0
+        with psycopg.connect(postgres_server.replace("+psycopg", ""), autocommit=True) as admin:
+            admin.execute(f'ALTER DATABASE "{name}" RENAME TO "{name}_away"')
+            run.start()
+            until(lambda: "waiting for a database" in run.log(), "it says that it waits")
+            assert run.process is not None
+            assert run.process.poll() is None
+            admin.execute(f'ALTER DATABASE "{name}_away" RENAME TO "{name}"')
+        until(lambda: run.missing() == [], "it goes on by itself")
+        assert run.end() == 0
