@@ -1,8 +1,9 @@
 """The spool's folder: which file is the epoch in force, and how one epoch gives way to the next.
 
 An epoch ends when its file is damaged (it is set aside, a lost record in the next one declares it) or when somebody
-else numbers in it too (everything unacknowledged moves on, numbered anew). Whichever moment the program is killed at,
-the next start finds either the old epoch whole or the new one.
+else numbers in it too (everything unacknowledged moves on, numbered anew). The new epoch is whole, under a draft's
+name, before the old one is touched: whichever moment the program is killed at, the next start finds the old epoch, or
+a draft and nothing else, which it brings in force.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ulid import ULID
@@ -23,6 +24,10 @@ from forewarn.wire import Record
 
 ACKED = "acked"
 """A small file beside the spool, `epoch seq`: it outlives a damaged spool and tells where its loss begins."""
+
+DRAFT = ".new"
+"""The end of the name of an epoch that is not in force yet."""
+AWAY = ".damaged"
 
 log = Log(__name__)
 
@@ -51,9 +56,14 @@ class Epochs:
             OSError, sqlite3.Error: the folder cannot be used.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob("*.new*"):
-            path.unlink()
+        for away in self.folder.glob(f"*{SUFFIX}{AWAY}"):  # What lay beside the file when we were killed.
+            _put_away(away.with_name(away.name.removesuffix(AWAY)))
         found = sorted(self.folder.glob(f"*{SUFFIX}"))
+        drafts = sorted(self.folder.glob(f"*{DRAFT}"))
+        if drafts and not found:  # A damaged file was set aside, and its loss is declared in here.
+            found = [self._in_force(drafts[-1])]
+        for path in self.folder.glob(f"*{DRAFT}*"):
+            path.unlink()
         if not found:
             self._file = self._begun()
             return
@@ -69,41 +79,47 @@ class Epochs:
 
     def set_aside(self, why: str) -> None:
         """Puts the damaged file away, begins a new epoch and declares the loss."""
-        path = self.file.path
-        self.close()
-        self._quarantine(path, why)
+        self._quarantine(self.file.path, why)
+        self._reconcile()
 
     def roll(self, why: str) -> None:
         """Begins a new epoch and moves everything unacknowledged into it, in order, in one transaction."""
         old = self.file
-        epoch = str(ULID())
-        path = self.folder / f"{epoch}.new"
-        new = SpoolFile(path, max_pages=self._max_pages)
         text = {"event": "epoch rolled", "from": old.epoch, "why": why}
-        with contextlib.ExitStack() as undo:
-            undo.callback(_remove, path)
-            undo.callback(new.close)
-            self._move(old, new, Record(seq=0, t=self._clock.now(), kind="event", text=text))
-            undo.pop_all()
-        new.close()
-        for tail in ("-wal", ""):  # The log first: a spool must never stand without its own.
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{path}{tail}").replace(self.folder / f"{epoch}{SUFFIX}{tail}")
-        _sync(self.folder)
+        event = Record(seq=0, t=self._clock.now(), kind="event", text=text)
+        path = self._in_force(self._drafted(lambda new: self._move(old, new, event)))
         old.close()
         _remove(old.path)
-        self._file = self._opened(self.folder / f"{epoch}{SUFFIX}")
+        self._file = self._opened(path)
         self._reconcile()
-        log.warning("epoch rolled", why=why, old=old.epoch, new=epoch, records=self.file.count)
+        log.warning("epoch rolled", why=why, old=old.epoch, new=self.file.epoch, records=self.file.count)
+
+    def _drafted(self, fill: Callable[[SpoolFile], None]) -> Path:
+        """A whole epoch that is not in force yet; nothing is left of it on any error."""
+        path = self.folder / f"{ULID()}{DRAFT}"
+        with contextlib.ExitStack() as undo:
+            undo.callback(_remove, path)
+            with contextlib.closing(SpoolFile(path, max_pages=self._max_pages)) as new, new.changing():
+                fill(new)
+            _sync(self.folder)
+            undo.pop_all()
+        return path
+
+    def _in_force(self, draft: Path) -> Path:
+        path = draft.with_suffix(SUFFIX)
+        for tail in ("-wal", ""):  # The log first: a spool must never stand without its own.
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{draft}{tail}").replace(f"{path}{tail}")
+        _sync(self.folder)
+        return path
 
     def _move(self, old: SpoolFile, new: SpoolFile, event: Record) -> None:
-        with new.changing():
-            new.append(event, None, ANY_CONSENT, keep=True)
-            for record, shape, consent, role in old.rows():
-                if role == HOLE:
-                    new.append_hole(record, record.seq - record.begins + 1)
-                else:
-                    new.append(record, shape, consent, keep=role == NOTE)
+        new.append(event, None, ANY_CONSENT, keep=True)
+        for record, shape, consent, role in old.rows():
+            if role == HOLE:
+                new.append_hole(record, record.seq - record.begins + 1)
+            else:
+                new.append(record, shape, consent, keep=role == NOTE)
 
     def cut(self, after: int, most: int, room: int) -> Piece | None:
         """See `SpoolFile.cut`; a damaged record is declared lost, in place."""
@@ -146,23 +162,16 @@ class Epochs:
 
     def _quarantine(self, path: Path, why: str) -> None:
         old = path.name.removesuffix(SUFFIX)
-        aside = path.with_name(f"{path.name}.damaged")
-        for tail in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{path}{tail}").replace(f"{aside}{tail}")
         first = self._acked_of(old) + 1
-        self._file = self._begun()
-        lost = Record(
-            seq=0,
-            t=self._clock.now(),
-            kind="lost",
-            why="the spool file was damaged",
-            first=first,
-            text={"epoch": old, "why": why, "kept": aside.name},
-        )
-        with self._file.changing():
-            self._file.append(lost, None, "", keep=True)
-        log.error("spool damaged", why=why, kept=aside, epoch=old, lost_from=first)
+        text = {"epoch": old, "why": why, "kept": f"{path.name}{AWAY}"}
+        why_lost = "the spool file was damaged"
+        lost = Record(seq=0, t=self._clock.now(), kind="lost", why=why_lost, first=first, text=text)
+        draft = self._drafted(lambda new: _declare(new, lost))
+        self.close()
+        _put_away(path)
+        _sync(self.folder)
+        self._file = self._opened(self._in_force(draft))
+        log.error("spool damaged", why=why, kept=self.folder / text["kept"], epoch=old, lost_from=first)
 
     def _acked_of(self, epoch: str) -> int:
         with contextlib.suppress(OSError, ValueError):
@@ -188,6 +197,17 @@ class Epochs:
             text = "".join(f"{self.file.epoch} {seq} {chained}\n" for seq, chained in entries)
             with self._ledger.open("a") as out:
                 out.write(text)
+
+
+def _declare(new: SpoolFile, lost: Record) -> None:
+    new.append(lost, None, "", keep=True)
+
+
+def _put_away(path: Path) -> None:
+    """Sets a damaged file aside, itself first: without it what lies beside it is nobody's."""
+    for tail in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{tail}").replace(f"{path}{AWAY}{tail}")
 
 
 def _remove(path: Path) -> None:

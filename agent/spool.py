@@ -345,10 +345,15 @@ class Spool:
             return self._epochs.file.drop(consent, why)
 
     def _mend(self, wrong: Exception) -> bool:
-        """Sets a damaged file aside and begins a new epoch; False when that is not what is wrong."""
+        """Sets a damaged file aside and begins a new epoch; False when that is not what is wrong, or no room for it."""
         if not is_broken(wrong):
             return False
-        self._epochs.set_aside(str(wrong))
+        try:
+            self._epochs.set_aside(str(wrong))
+        except sqlite3.OperationalError as no_room:
+            if not is_full(no_room):
+                raise
+            return False
         self._note()
         return True
 
