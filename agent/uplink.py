@@ -19,6 +19,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from agent.answers import Answers
 from agent.guard import DROPPED, Guard
 from agent.presence import Presences
 from agent.reading import Clock
@@ -27,7 +28,7 @@ from agent.spoolfile import ANY_CONSENT, Piece
 from forewarn import signals, wire
 from forewarn.bus import Bus, Done, Offline, State
 from forewarn.telemetry import Log
-from forewarn.wire import Header, Malformed, Reason, TooLarge
+from forewarn.wire import Header, Reason, TooLarge
 
 MOST_RECORDS = 200
 ROOM = wire.MAX_INFLATED - 256 * 1024
@@ -92,7 +93,7 @@ class Uplink:
         self._tempo = tempo
         self._topic = signals.block_topic(who.shard, who.agent)
         self._wake = asyncio.Event()
-        self._acks: deque[bytes] = deque()
+        self._answers = Answers(who.agent, who.key, clock)
         self._states: deque[State] = deque()
         self._connected = False
         self._why = "not started"
@@ -110,7 +111,7 @@ class Uplink:
         self._held_until = 0.0
         self._next_live = 0.0
         self._collector = ""
-        self._blocks = self._rewinds = self._forged = 0
+        self._blocks = self._rewinds = 0
 
     @property
     def status(self) -> Status:
@@ -125,7 +126,7 @@ class Uplink:
             len(self._flight),
             self._blocks,
             self._rewinds,
-            self._forged,
+            self._answers.forged,
         )
 
     async def run(self) -> None:
@@ -141,9 +142,9 @@ class Uplink:
                 loop.call_soon_threadsafe(self._wake.set)
 
         def heard(_topic: str, payload: bytes, done: Done) -> None:
-            self._acks.append(payload)
+            if self._answers.hear(payload):
+                wake()
             done()
-            wake()
 
         def turned(state: State) -> None:
             self._states.append(state)
@@ -172,8 +173,11 @@ class Uplink:
             return self._tempo.glance
 
     async def _deliver(self) -> float:
-        while self._acks:
-            await self._take_ack(self._acks.popleft())
+        proven, unproven = self._answers.take()
+        for ack in proven:
+            await self._take_ack(ack)
+        if unproven is not None:  # It may only hold us back, never delete.
+            self._back_off(f"{unproven.held} (unproven)")
         self._follow_epoch()
         refusal = self._guard.may_leave()
         if not self._connected:
@@ -224,7 +228,7 @@ class Uplink:
         if found is None or self._guard.may_leave() is not None:
             return False
         piece, payload = found
-        if piece.epoch != self._epoch or self._acks:  # What was acknowledged meanwhile comes first.
+        if piece.epoch != self._epoch or self._answers:  # What was acknowledged meanwhile comes first.
             self._wake.set()
             return False
         try:
@@ -276,10 +280,7 @@ class Uplink:
             sent=self._clock.now(),
         )
 
-    async def _take_ack(self, payload: bytes) -> None:
-        ack = self._proven(payload)
-        if ack is None or ack.agent != self._who.agent:
-            return
+    async def _take_ack(self, ack: signals.Ack) -> None:
         if ack.boot != self._collector:
             if self._collector:
                 self._rewind("the collector started anew")
@@ -292,26 +293,11 @@ class Uplink:
         if released is Released.DONE:
             self._progress(before.acked, ack.upto)
         if ack.held:
-            await self._hold(ack.held, ack.epoch, proven=True)
+            await self._hold(ack.held, ack.epoch)
             return
         self._unhold()
         if ack.rewind and ack.epoch == self._epoch:
             self._rewind_as_asked(ack.upto)
-
-    def _proven(self, payload: bytes) -> signals.Ack | None:
-        """The acknowledgement when the collector made it; an unproven one may only hold us back, never delete."""
-        try:
-            return signals.open_ack(payload, self._who.key)
-        except Malformed as wrong:
-            log.warning("acknowledgement unreadable", why=str(wrong))
-        except signals.Forged as wrong:
-            ack = signals.peek_ack(payload)
-            if ack.held and ack.agent == self._who.agent:
-                self._back_off(f"{ack.held} (unproven)")
-            else:
-                self._forged += 1
-                log.warning("forged acknowledgement ignored", why=str(wrong), count=self._forged)
-        return None
 
     def _progress(self, before: int, upto: int) -> None:
         if upto <= before:
@@ -323,8 +309,8 @@ class Uplink:
         self._patience = self._tempo.patience
         self._rewind_at = self._clock.monotonic() + self._patience * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
 
-    async def _hold(self, reason: str, epoch: str, *, proven: bool) -> None:
-        if proven and reason == Reason.FORKED and epoch == self._epoch:
+    async def _hold(self, reason: str, epoch: str) -> None:
+        if reason == Reason.FORKED and epoch == self._epoch:
             await self._spool.roll(
                 "the collector knows these numbers with another content: a cloned or restored machine"
             )
