@@ -24,6 +24,7 @@ from rich.console import Console
 from agent.spool import SpoolError
 from collector.database import StorageError
 from collector.series.store import StoreError
+from forewarn.demo import BEGUN
 from forewarn.demo.children import Ended
 from forewarn.demo.free import Taken
 from forewarn.demo.history import Unanswered
@@ -35,7 +36,10 @@ FAILED = 1
 WRONG = 2
 
 app = typer.Typer(
-    name="forewarn demo", add_completion=False, pretty_exceptions_enable=False, context_settings={"max_content_width": 120}
+    name="forewarn demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 120},
 )
 
 
@@ -85,7 +89,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter an option
             language=language,
             port=port,
             stop=stop,
-            begun=_begun(),
+            begun=BEGUN,
             until_ticket=until_ticket,
             timeout=timeout,
             prove=as_json or until_ticket,
@@ -108,11 +112,6 @@ def _end(
     return FAILED if late else 0
 
 
-def _begun() -> float:
-    """When the command was given, on the monotonic clock: the interpreter's start and its imports count."""
-    return time.monotonic() - time.process_time()
-
-
 @contextlib.contextmanager
 def _folder(data: Path | None) -> Iterator[Path]:
     if data is not None:
@@ -129,9 +128,7 @@ def _folder(data: Path | None) -> Iterator[Path]:
 def _stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, instead of breaking off whatever is under way."""
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

@@ -37,6 +37,16 @@ def line(start: int, first: float, per_hour: float, *, rough: float = 0.0, least
     return course
 
 
+def wandering(straight: Course, start: int, by: float) -> Course:
+    """Another course that runs ahead and behind by up to `by`, over a day and over half a week, as use does."""
+
+    def course(t: int) -> float:
+        hours = (t - start) / HOUR
+        return straight(t) + by * (0.6 * math.sin(hours / 4.7) + 0.4 * math.sin(hours / 12.1))
+
+    return course
+
+
 def since(boot: int) -> Course:
     """Seconds since an instant."""
     return lambda t: (t - boot) / 1000.0

@@ -99,6 +99,7 @@ class Performance:
 
     def __post_init__(self) -> None:
         self.outcome = Outcome(self.begun)
+        self._since = time.time_ns() // 1_000_000
         self._seen: dict[str, str] = {}
         self._acts = deque(SCRIPT)
 
@@ -200,7 +201,9 @@ class Performance:
                     told = {"title": ticket["title"][self.language], "severity": ticket["severity"]}
                     self._say("ticket", seconds=self.outcome.seconds, **told)
                     break
-        self.outcome.own = self.outcome.own or bool(api.get("series", site=SITE, device=HOST, limit=1)["items"])
+        if not self.outcome.own:
+            newest = api.get(f"sites/{SITE}/devices/{HOST}")["values"]
+            self.outcome.own = any(value["t"] >= self._since for value in newest)
 
     def _welcome(self, api: Api, stage: Stage) -> None:
         if self.stop.is_set():
@@ -297,4 +300,3 @@ class _Pace(ProgressColumn):
 def _progress(console: Console) -> Iterator[Progress]:
     with Progress(TextColumn("{task.description}"), BarColumn(), _Pace(), console=console) as bar:
         yield bar
-

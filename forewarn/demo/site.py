@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from forewarn.demo import ber, recordings
-from forewarn.demo.courses import DAY, HOUR, Course, daily, line, noise, scaled, since, total
+from forewarn.demo.courses import DAY, HOUR, Course, daily, line, noise, scaled, since, total, wandering
 
 SITE, AGENT = "harbour", "harbour-agent"
 SITE_NAME = "Harbour warehouse (simulated)"
@@ -22,9 +22,9 @@ FILLED = 61.8
 """Percent of the recorder's disk that is used when the demo begins: a forecast needs a level near 60 %."""
 FILLING_PER_HOUR = (98 - FILLED) / 41
 """Percent: 41 h are left."""
-FILLING = FILLED / FILLING_PER_HOUR * HOUR
+FILLING = (FILLED - 2.0) / FILLING_PER_HOUR * HOUR
 """How long before the demo the recorder got a new, empty disk, in milliseconds."""
-_DISK_MB = 2_861_588
+_DISK_MB, _VOLUME = 2_861_588, "volume 1"
 _IF, _IFX, _POE = "1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1", "1.3.6.1.2.1.105.1.1.1"
 _HIK_CAMERA, _HIK_RECORDER = "1.3.6.1.4.1.39165.1", "1.3.6.1.4.1.50001.1"
 _DISKS = f"{_HIK_RECORDER}.241"
@@ -115,9 +115,7 @@ def devices(begun: int) -> list[Simulated]:
     Raises:
         LookupError: a recording is missing.
     """
-    flows = [
-        daily(5.2e6 + 0.7e6 * number, swing=0.6e6, rough=0.25e6, seed=float(number)) for number in range(1, 6)
-    ]
+    flows = [daily(5.2e6 + 0.7e6 * number, swing=0.6e6, rough=0.25e6, seed=float(number)) for number in range(1, 6)]
     cameras = [_camera(name, float(number), begun) for number, name in enumerate(_CAMERAS, 1)]
     return [*cameras, _office(begun), _recorder(begun), _switch(begun, flows), _supply(begun), _server(begun)]
 
@@ -184,22 +182,24 @@ def _office(begun: int) -> Simulated:
 
 def _recorder(begun: int) -> Simulated:
     fitted = int(begun - FILLING)
-    used = line(fitted, 0.0, FILLING_PER_HOUR, rough=0.05, most=99.9)
+    used = wandering(line(fitted, 2.0, FILLING_PER_HOUR, rough=0.05, least=2.0, most=98.5), fitted, 1.2)
     booted = since(begun - 118 * DAY)
     megabytes = scaled(used, -_DISK_MB / 100, _DISK_MB)
 
     def free(t: int) -> float:
         return float(round(megabytes(t))) * 2**20
 
+    objects = recordings.packaged("camera/hikvision-network-video-recorder", [_HIK_RECORDER])
+    objects[f"{_DISKS}.1.2.1.0"] = ber.value(ber.OCTETS, _VOLUME)
     return Simulated(
         _RECORDER,
-        recordings.packaged("camera/hikvision-network-video-recorder", [_HIK_RECORDER]),
-        _told_by("camera/hikvision-network-video-recorder"),
+        objects,
+        f"{_told_by('camera/hikvision-network-video-recorder')}, with another name for its disk",
         [
             *_reached(30),
             Moving("device", "", "uptime_seconds", booted),
-            Moving("volume", "1", "free_bytes", free),
-            Moving("volume", "1", "used_percent", lambda t: 100 * (1 - free(t) / (_DISK_MB * 2**20))),
+            Moving("volume", _VOLUME, "free_bytes", free),
+            Moving("volume", _VOLUME, "used_percent", lambda t: 100 * (1 - free(t) / (_DISK_MB * 2**20))),
         ],
         [
             Drive(_UPTIME, ber.TIMETICKS, scaled(booted, 100)),

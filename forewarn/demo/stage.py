@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from forewarn.demo.responder import Device, Mood, Responder
 from forewarn.demo.site import Drive, Simulated
@@ -61,7 +62,7 @@ class Stage:
         for actor in self.actors:
             actor.move(_now())
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         self._responder.start()
         return self
 

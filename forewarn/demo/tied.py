@@ -7,6 +7,7 @@ to, so that even a killed demo leaves no child behind.
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -26,9 +27,9 @@ def main() -> int:
         from forewarn.demo.broker import main as run
 
         return run(words[1:])
-    from forewarn.__main__ import main as command
-
-    return command(words)
+    sys.argv = ["forewarn", *words]
+    runpy.run_module("forewarn", run_name="__main__", alter_sys=True)
+    return 0
 
 
 if __name__ == "__main__":

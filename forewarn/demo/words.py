@@ -17,16 +17,25 @@ _SAYINGS: dict[str, dict[Language, str]] = {
         "en": "This folder has the history of an earlier demo; the site goes on from there.",
         "zh": "此目录已有先前演示的历史, 现场由此继续。",
     },
-    "ticket": {"en": "Ticket after {seconds:.0f} s ({severity}): {title}", "zh": "{seconds:.0f} 秒后生成工单({severity}): {title}"},
+    "ticket": {
+        "en": "Ticket after {seconds:.0f} s ({severity}): {title}",
+        "zh": "{seconds:.0f} 秒后生成工单({severity}): {title}",
+    },
     "new": {"en": "{at}  {state} ({severity}): {title}", "zh": "{at}  {state}({severity}): {title}"},
     "why": {"en": "Why:", "zh": "依据:"},
     "rate": {
         "en": "{values:,} values in {seconds:.1f} s: {rate:,.0f} values/s, from the agent's disk into store and rules.",
         "zh": "{seconds:.1f} 秒内 {values:,} 个值: 每秒 {rate:,.0f} 个, 由代理磁盘至存储与规则。",
     },
-    "address": {"en": "API:      {address}/api/v1   (docs/openapi.json describes it)", "zh": "接口:     {address}/api/v1"},
+    "address": {
+        "en": "API:      {address}/api/v1   (docs/openapi.json describes it)",
+        "zh": "接口:     {address}/api/v1",
+    },
     "console": {"en": "Console:  {address}/", "zh": "控制台:   {address}/"},
-    "token": {"en": "Token:    {token}   (Authorization: Bearer TOKEN)", "zh": "令牌:     {token}   (Authorization: Bearer TOKEN)"},
+    "token": {
+        "en": "Token:    {token}   (Authorization: Bearer TOKEN)",
+        "zh": "令牌:     {token}   (Authorization: Bearer TOKEN)",
+    },
     "simulated": {
         "en": "Simulated: {names}: real SNMP over UDP on 127.0.0.1, values from recordings, faults from a script.",
         "zh": "模拟: {names}: 127.0.0.1 上真实的 SNMP/UDP, 数值来自录制数据, 故障来自脚本。",
@@ -37,7 +46,10 @@ _SAYINGS: dict[str, dict[Language, str]] = {
     },
     "goes_on": {"en": "The devices are polled on. Ctrl-C ends it.", "zh": "设备持续轮询。按 Ctrl-C 结束。"},
     "ended": {"en": "Ended. Nothing of it is left running.", "zh": "已结束, 没有残留进程。"},
-    "kept": {"en": "Kept in {folder}: the next demo there goes on with it.", "zh": "已保存在 {folder}, 下次演示由此继续。"},
+    "kept": {
+        "en": "Kept in {folder}: the next demo there goes on with it.",
+        "zh": "已保存在 {folder}, 下次演示由此继续。",
+    },
     "late": {
         "en": "No forecast ticket and series of this machine within {seconds:.0f} s.",
         "zh": "{seconds:.0f} 秒内未出现预测工单与本机数据。",
