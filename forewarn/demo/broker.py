@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from amqtt.broker import Broker
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 _PLUGINS = "amqtt.plugins"
@@ -55,6 +54,8 @@ async def _serve(configured: dict[str, Any]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    from amqtt.broker import Broker  # Here, because the demo itself needs the rest of this module only.
+
     broker = Broker(configured, loop=loop)
     await broker.start()
     await stop.wait()

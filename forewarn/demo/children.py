@@ -10,12 +10,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from forewarn.demo.free import answers
-
-_PATIENCE = 15.0
+_PATIENCE = 30.0
 
 
 class Ended(Exception):
@@ -32,7 +31,7 @@ class Child:
         env = {key: value for key, value in os.environ.items() if not key.startswith("FOREWARN_")}
         command = [sys.executable, "-m", "forewarn.demo.tied", *words]
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules
                 command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=env, start_new_session=True
             )
 
@@ -101,15 +100,15 @@ class Children:
         for child in self._running:
             child.check()
 
-    def listening(self, port: int) -> None:
-        """Waits until something listens on a loopback port.
+    def wait(self, until: Callable[[], bool], what: str) -> None:
+        """Waits until something is so.
 
         Raises:
-            Ended: a program ended, or nothing listens in time.
+            Ended: a program ended, or it takes too long; `what` says what did not come.
         """
         end = time.monotonic() + _PATIENCE
-        while not answers(port):
+        while not until():
             self.check()
             if time.monotonic() > end:
-                raise Ended(f"nothing listens on port {port} after {_PATIENCE:g} s: see {self._logs}")
+                raise Ended(f"{what} did not come about within {_PATIENCE:g} s: see {self._logs}")
             time.sleep(0.02)

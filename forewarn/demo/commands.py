@@ -62,7 +62,7 @@ def _told(wrong: Exception, code: int) -> int:
 
 
 @app.command()
-def demo(  # noqa: PLR0913, PLR0917 - one parameter an option
+def demo(
     until_ticket: Annotated[
         bool, typer.Option("--until-ticket", help="End with 0 at the first forecast ticket, else with 1.")
     ] = False,

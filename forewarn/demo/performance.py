@@ -32,7 +32,7 @@ from forewarn.demo.ledger import Account, account
 from forewarn.demo.site import AGENT, SCRIPT, SITE, devices
 from forewarn.demo.stage import Stage
 from forewarn.demo.watching import Api, Unheard
-from forewarn.demo.words import Language, say
+from forewarn.demo.words import Language, say, word
 
 HOST = f"{AGENT}.host"
 PREFERRED = 8080
@@ -114,14 +114,16 @@ class Performance:
             home.register()
             home.write_broker(broker_port)
             children.start("broker", "broker", str(home.broker_json))
-            children.listening(broker_port)
+            children.wait(lambda: free.answers(broker_port), "the broker")
             children.start("collector", "collector", "run", "--config", str(home.collector_yaml))
             home.write_agent(broker_port, stage.actors)
             self._remember(stage)
             stage.play()
             if not self.stop.is_set():
-                children.start("agent", "agent", "run", "--config", str(home.agent_yaml))
                 api = Api(api_port, home.state.token)
+                # A block that nobody hears yet would be sent again only after the agent's patience.
+                children.wait(lambda: self.stop.is_set() or api.ready(), "the collector")
+                children.start("agent", "agent", "run", "--config", str(home.agent_yaml))
                 self._watch(api, children)
                 if not self.until_ticket:
                     self._welcome(api, stage)
@@ -167,9 +169,11 @@ class Performance:
 
     def _watch(self, api: Api, children: Children) -> None:
         """Shows the backlog going out, until the first forecast ticket and this machine's own series are there."""
-        total, values = self.home.state.history, self.outcome.backlog_values
-        with _progress(self.console) as bar:
-            shown = bar.add_task(say(self.language, "sending"), total=total, values=0) if values else None
+        values = self.outcome.backlog_values
+        with _progress(self.console) if values else contextlib.nullcontext() as bar:
+            shown = (
+                bar.add_task(say(self.language, "sending"), total=self.home.state.history, values=0) if bar else None
+            )
             first = 0.0
             while not self.stop.wait(_GLANCE) and not self.outcome.reached and not self._expired():
                 children.check()
@@ -179,7 +183,7 @@ class Performance:
                     upto = api.get(f"ingest/{AGENT}")["watermark"]
                     if not upto:
                         first = time.monotonic()
-                    if shown is not None and not self.outcome.backlog_seconds:
+                    if bar and shown is not None and not self.outcome.backlog_seconds:
                         self._advance(bar, shown, upto, first)
                     self._look(api)
 
@@ -198,7 +202,10 @@ class Performance:
             for ticket in api.get("tickets", state="open", limit=100)["items"]:
                 if ticket["recovered"] is None and _foretells(api.get(f"tickets/{ticket['id']}")):
                     self.outcome.seconds = time.monotonic() - self.begun
-                    told = {"title": ticket["title"][self.language], "severity": ticket["severity"]}
+                    told = {
+                        "title": ticket["title"][self.language],
+                        "severity": word(self.language, ticket["severity"]),
+                    }
                     self._say("ticket", seconds=self.outcome.seconds, **told)
                     break
         if not self.outcome.own:
@@ -228,7 +235,8 @@ class Performance:
             while self._acts and time.monotonic() - since >= self._acts[0].after:
                 act = self._acts.popleft()
                 stage.answer(act.devices, answers=act.answers)
-                self.console.print(f"{_clock()}  {act.told[self.language]}", highlight=False, markup=False)
+                said = f"{_clock()}  {act.told[self.language]}"
+                self.console.print(said, highlight=False, markup=False, soft_wrap=True)
             with contextlib.suppress(Unheard):
                 self._tell(api)
             self.stop.wait(_LIVE_GLANCE)
@@ -239,8 +247,8 @@ class Performance:
             standing = "recovered" if ticket["recovered"] is not None else ticket["state"]
             if self._seen.get(ticket["id"]) != standing:
                 self._seen[ticket["id"]] = standing
-                told = {"title": ticket["title"][self.language], "severity": ticket["severity"]}
-                self._say("new", at=_clock(), state=standing, **told)
+                told = {"title": ticket["title"][self.language], "severity": word(self.language, ticket["severity"])}
+                self._say("new", at=_clock(), state=word(self.language, standing), **told)
 
     def _close(self, api: Api, children: Children) -> None:
         """Ends agent, then collector, then broker; with `prove` only after the store has what the journal has."""

@@ -3,7 +3,7 @@
 Of a recording only the subtrees that are polled are loaded: one of a switch has more than 100,000 objects.
 
 Errors:
-    LookupError   the installed package has no such recording, or it has nothing of what is polled
+    LookupError   the package is not installed, has no such recording, or it has nothing of what is polled
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def packaged(name: str, subtrees: Sequence[str]) -> dict[str, bytes]:
     Returns:
         OID → the value's octets with tag and length, as `ber.recorded` gives them.
     """
-    folder = resources.files("snmpsim_data") / "data"
+    try:
+        folder = resources.files("snmpsim_data") / "data"
+    except ModuleNotFoundError as wrong:
+        raise LookupError("the package snmpsim-data is missing: install `forewarn[collector,demo]`") from wrong
     packed, plain = folder.joinpath(f"{name}.snmprec.bz2"), folder.joinpath(f"{name}.snmprec")
     if packed.is_file():
         content = bz2.decompress(packed.read_bytes())

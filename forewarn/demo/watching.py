@@ -52,6 +52,13 @@ class Api:
                 return items
             after = {"after": page["next"]}
 
+    def ready(self) -> bool:
+        """Whether the collector has everything it needs, its broker included."""
+        try:
+            return bool(self._asked("/readyz")["ready"])
+        except Unheard:
+            return False
+
     def behind(self) -> int:
         """How many journal entries the slower projection has still to take.
 

@@ -22,7 +22,6 @@ _SAYINGS: dict[str, dict[Language, str]] = {
         "zh": "{seconds:.0f} 秒后生成工单({severity}): {title}",
     },
     "new": {"en": "{at}  {state} ({severity}): {title}", "zh": "{at}  {state}({severity}): {title}"},
-    "why": {"en": "Why:", "zh": "依据:"},
     "rate": {
         "en": "{values:,} values in {seconds:.1f} s: {rate:,.0f} values/s, from the agent's disk into store and rules.",
         "zh": "{seconds:.1f} 秒内 {values:,} 个值: 每秒 {rate:,.0f} 个, 由代理磁盘至存储与规则。",
@@ -59,6 +58,21 @@ _SAYINGS: dict[str, dict[Language, str]] = {
         "zh": "入队 {spooled:,} 条, 提交 {committed:,} 条, 在途 {waiting:,} 条, 丢失 {lost}, 重复 {duplicates}; 共 {values:,} 行。",
     },
 }
+
+
+_WORDS: dict[str, str] = {
+    "open": "待处理",
+    "resolved": "已解决",
+    "closed": "已关闭",
+    "recovered": "已恢复",
+    "warning": "警告",
+    "critical": "严重",
+}
+
+
+def word(language: Language, name: str) -> str:
+    """A ticket's state or severity."""
+    return _WORDS.get(name, name) if language == "zh" else name
 
 
 def say(language: Language, name: str, **facts: object) -> str:
