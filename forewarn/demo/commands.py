@@ -32,6 +32,7 @@ from forewarn.demo.home import Home, Unfit
 from forewarn.demo.performance import Outcome, Performance
 from forewarn.demo.words import Language, say
 
+_ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 FAILED = 1
 WRONG = 2
 
@@ -128,7 +129,7 @@ def _folder(data: Path | None) -> Iterator[Path]:
 def _stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, instead of breaking off whatever is under way."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in _ENDING}
     try:
         yield stop
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import time
 from collections.abc import Sequence
 from importlib import resources
@@ -82,6 +83,7 @@ class Home:
             raise Unfit(f"{folder} cannot be used: {wrong.strerror}") from wrong
         _held(self._lock.fileno(), folder)
         self.fresh = not self.state.secret
+        self.keep()
 
     def _read(self) -> State:
         try:
@@ -103,7 +105,7 @@ class Home:
         draft.replace(self._kept)
 
     def write_broker(self, port: int) -> None:
-        """Writes the broker's configuration and passwords; the agent must be registered or `promise` its secret."""
+        """Writes the broker's configuration and passwords; the agent must be registered."""
         users = {AGENT: signals.derive(self.state.secret, "mqtt"), _COLLECTOR: self.state.broker_password}
         passwords = self.folder / "broker.passwords"
         broker.write_passwords(passwords, users)
@@ -126,6 +128,8 @@ class Home:
         """Registers site, agent, consent and a token for whoever watches, as `forewarn collector add-...` do."""
         if not self.fresh:
             return
+        # An earlier demo may have been killed before it kept what it registered.
+        shutil.rmtree(self.folder / "collector", ignore_errors=True)
         opened = open_databases(self.collector_settings())
         try:
             opened.migrate()

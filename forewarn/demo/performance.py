@@ -119,7 +119,7 @@ class Performance:
             home.write_agent(broker_port, stage.actors)
             self._remember(stage)
             stage.play()
-            if not self.stop.is_set():
+            if not self._over():
                 api = Api(api_port, home.state.token)
                 # A block that nobody hears yet would be sent again only after the agent's patience.
                 children.wait(lambda: self.stop.is_set() or api.ready(), "the collector")
@@ -156,14 +156,14 @@ class Performance:
 
                 def going(records: int, values: int) -> bool:
                     bar.update(task, completed=records, values=values)
-                    return not self.stop.is_set()
+                    return not self._over()
 
                 readings = history.steps(pasts, end)
                 consent = home.state.consent
                 return await history.fill(spool, readings, consent=consent, ledger=home.simulated, going=going)
 
         records, self.outcome.backlog_values = asyncio.run(write())
-        if not self.stop.is_set():
+        if not self._over():
             home.state.history = records
             home.keep()
 
@@ -175,7 +175,7 @@ class Performance:
                 bar.add_task(say(self.language, "sending"), total=self.home.state.history, values=0) if bar else None
             )
             first = 0.0
-            while not self.stop.wait(_GLANCE) and not self.outcome.reached and not self._expired():
+            while not self.stop.wait(_GLANCE) and not self.outcome.reached and not self._over():
                 children.check()
                 with contextlib.suppress(Unheard):
                     if not first:
@@ -193,8 +193,10 @@ class Performance:
         if upto >= total:
             self.outcome.backlog_seconds = max(time.monotonic() - first, _GLANCE)
 
-    def _expired(self) -> bool:
-        return self.until_ticket and time.monotonic() - self.begun > self.timeout
+    def _over(self) -> bool:
+        """Whether it is to end: told so, or out of time."""
+        expired = self.until_ticket and time.monotonic() - self.begun > self.timeout
+        return expired or self.stop.is_set()
 
     def _look(self, api: Api) -> None:
         """Looks for the first forecast ticket and for this machine's own series."""

