@@ -121,6 +121,8 @@ class Home:
                 "folder": str(self.folder / "collector"),
                 "broker": {"host": "127.0.0.1", "port": broker_port, **login},
                 "api": {"port": api_port},
+                # The proof at the end reads the whole journal, also of a demo that goes on weeks later.
+                "journal": {"keep": "400d"},
             },
         )
 
