@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup servers check structure test bench lock clean
+.PHONY: help setup servers check structure test demo bench lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ check: setup ## lint, format, types, import contracts, structure
 test: setup ## every test, with the time each suite took (ARGS= goes to pytest)
 	@.ci/servers || true
 	$(BIN)/pytest $(ARGS)
+
+demo: setup ## a simulated site, the first forecast ticket (ARGS="--lang zh", "--until-ticket --json", "--data DIR")
+	@$(BIN)/forewarn demo $(ARGS)
 
 bench: setup ## measure: make bench ARGS="ingest --quick --json"
 	@$(BIN)/python -m bench $(ARGS)

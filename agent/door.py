@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.guard import Guard
 from agent.reading import Clock, Happening, Reading
-from agent.spool import Spool
+from agent.spool import Barred, Spool
 from forewarn.telemetry import Log
 from forewarn.vocabulary import Source
 from forewarn.wire import Record, TooLarge
@@ -38,13 +38,19 @@ class Door:
             self.refused += 1
             return
         try:
-            await self._spool.put(as_record(item), item.shape, consent.id)
+            await self._keep(item, consent.id)
+        except Barred:  # Withdrawn while the record waited for room.
+            self.refused += 1
+
+    async def _keep(self, item: Reading | Happening, consent: str) -> None:
+        try:
+            await self._spool.put(as_record(item), item.shape, consent)
         except TooLarge as wrong:
             self.too_large += 1
             log.error("record dropped", why=str(wrong), device=item.device)  # noqa: TRY400 - the sentence says all
             text = {"event": "record dropped", "why": str(wrong)}
             event = Record(seq=0, t=item.t, device=item.device, kind="event", text=text)
-            await self._spool.put(event, None, consent.id)
+            await self._spool.put(event, None, consent)
 
 
 def _source(item: Reading | Happening) -> Source:

@@ -7,7 +7,8 @@ and sending go on meanwhile.
 
 Errors:
     SpoolError
-    └─ Closed     the spool was closed, or its folder cannot be used at all: `why` says what to do
+    ├─ Closed     the spool was closed, or its folder cannot be used at all: `why` says what to do
+    └─ Barred     the consent a record was collected under was withdrawn before the record could be written
     wire.TooLarge a record that could never travel
 """
 
@@ -21,11 +22,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agent.asked import Answer, Job, Put, answer
 from agent.epochs import Epochs
 from agent.reading import Clock
 from agent.soundness import is_broken, is_full
@@ -52,6 +53,10 @@ class Closed(SpoolError):
     """The spool does not take or give anything any more."""
 
 
+class Barred(SpoolError):
+    """The record's consent was dropped: it is not written any more."""
+
+
 class Released(StrEnum):
     """What became of an acknowledgement."""
 
@@ -73,20 +78,6 @@ class Standing(NamedTuple):
     records: int
     size: int
     stuck: str
-
-
-@dataclass(slots=True)
-class _Put:
-    record: Record
-    shape: Shape | None
-    consent: str
-    future: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Job:
-    work: Callable[[], Any]
-    future: asyncio.Future[Any]
 
 
 class Spool:
@@ -115,13 +106,14 @@ class Spool:
         self._epochs = Epochs(folder, clock=clock, ledger=ledger, max_pages=max_pages)
         self._limit = limit
         self._linger = linger
-        self._queue: queue.SimpleQueue[_Put | _Job | None] = queue.SimpleQueue()
-        self._stalled: deque[_Put] = deque()
+        self._queue: queue.SimpleQueue[Put | Job | None] = queue.SimpleQueue()
+        self._stalled: deque[Put] = deque()
+        self._barred: set[str] = set()
         self._stuck = ""
         self._retry_at = 0.0
         self._standing = Standing("", 1, 0, 0, 0, 0, "")
         self._closed = ""
-        self._doing: _Job | None = None
+        self._doing: Job | None = None
         self._ending = threading.Event()
         self._watchers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop
@@ -152,9 +144,9 @@ class Spool:
 
         Raises:
             wire.TooLarge: it could never travel.
-            Closed: see the module.
+            Barred, Closed: see the module.
         """
-        put = _Put(record, shape, consent, self._loop.create_future())
+        put = Put(record, shape, consent, self._loop.create_future())
         self._offer(put)
         seq: int = await put.future
         return seq
@@ -180,7 +172,10 @@ class Spool:
         await self._do(lambda: self._epochs.roll(why))
 
     async def drop(self, consent: str, why: str) -> int:
-        """Drops what was collected under a consent and declares it lost; returns how many records."""
+        """Drops what was collected under a consent and declares it lost; returns how many records.
+
+        From then on nothing is written under it, not even what has waited for room since before.
+        """
         dropped: int = await self._do(lambda: self._drop(consent, why))
         return dropped
 
@@ -197,11 +192,11 @@ class Spool:
             await asyncio.to_thread(self._thread.join)
 
     async def _do(self, work: Callable[[], Any]) -> Any:
-        job = _Job(work, self._loop.create_future())
+        job = Job(work, self._loop.create_future())
         self._offer(job)
         return await job.future
 
-    def _offer(self, item: _Put | _Job) -> None:
+    def _offer(self, item: Put | Job) -> None:
         if self._closed:
             raise Closed(self._closed)
         self._queue.put(item)
@@ -239,9 +234,9 @@ class Spool:
     def _turn(self) -> bool:
         """Works on what came together; False after the end was asked for."""
         items, going = self._gather()
-        puts: list[_Put] = []
+        puts: list[Put] = []
         for item in items:
-            if isinstance(item, _Put):
+            if isinstance(item, Put):
                 puts.append(item)
             else:
                 self._write(puts)
@@ -252,9 +247,9 @@ class Spool:
             self._write([])
         return going
 
-    def _gather(self) -> tuple[list[_Put | _Job], bool]:
+    def _gather(self) -> tuple[list[Put | Job], bool]:
         """Waits for something to do; lingers for more while there are only puts."""
-        items: list[_Put | _Job] = []
+        items: list[Put | Job] = []
         until: float | None = self._retry_at if self._stalled else None
         while len(items) < TOGETHER:
             try:
@@ -265,13 +260,13 @@ class Spool:
             if item is None:
                 return items, False
             items.append(item)
-            if isinstance(item, _Job):
+            if isinstance(item, Job):
                 break
             if len(items) == 1:
                 until = time.monotonic() + self._linger
         return items, True
 
-    def _work(self, job: _Job) -> None:
+    def _work(self, job: Job) -> None:
         self._doing = job
         try:
             result = job.work()
@@ -286,9 +281,10 @@ class Spool:
         self._doing = None
         self._answer([(job.future, result)])
 
-    def _write(self, puts: list[_Put]) -> None:
+    def _write(self, puts: list[Put]) -> None:
         """Commits puts, after those that wait for room already; when there is none, all of them wait."""
         self._stalled.extend(puts)
+        self._refuse_barred()
         while self._stalled:
             if self._stuck and time.monotonic() < self._retry_at:
                 return
@@ -299,9 +295,9 @@ class Spool:
                     self._stick(str(wrong))
                     return
 
-    def _commit(self, puts: list[_Put]) -> None:
-        taken: list[tuple[_Put, Record]] = []
-        refused: list[tuple[_Put, TooLarge]] = []
+    def _commit(self, puts: list[Put]) -> None:
+        taken: list[tuple[Put, Record]] = []
+        refused: list[tuple[Put, TooLarge]] = []
         with self._epochs.file.changing():
             for put in puts:
                 try:
@@ -340,7 +336,15 @@ class Spool:
             self._epochs.remember()
         return Released.DONE
 
+    def _refuse_barred(self) -> None:
+        barred = [put for put in self._stalled if put.consent in self._barred] if self._barred else []
+        if barred:
+            self._stalled = deque(put for put in self._stalled if put.consent not in self._barred)
+            self._answer([(put.future, Barred(f"consent {put.consent} was withdrawn")) for put in barred])
+
     def _drop(self, consent: str, why: str) -> int:
+        self._barred.add(consent)
+        self._refuse_barred()
         with self._epochs.file.changing():
             return self._epochs.file.drop(consent, why)
 
@@ -371,7 +375,7 @@ class Spool:
             watcher()
 
     def _refuse_the_rest(self) -> None:
-        left: list[_Put | _Job] = [*self._stalled, *([self._doing] if self._doing else [])]
+        left: list[Put | Job] = [*self._stalled, *([self._doing] if self._doing else [])]
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self._queue.get_nowait()
@@ -379,17 +383,5 @@ class Spool:
                     left.append(item)
         self._answer([(item.future, Closed(self._closed)) for item in left])
 
-    def _answer(self, answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
-        """Ends futures on their loop, many in one call: waking it costs more than a record does."""
-        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-            self._loop.call_soon_threadsafe(_end, answers)
-
-
-def _end(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
-    for future, result in answers:
-        if future.done():  # Whoever waited was cancelled.
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+    def _answer(self, answers: Sequence[Answer]) -> None:
+        answer(self._loop, answers)

@@ -1,4 +1,4 @@
-"""The command line: `forewarn agent ...`, `forewarn collector ...`, `forewarn rules ...`.
+"""The command line: `forewarn agent ...`, `forewarn collector ...`, `forewarn rules ...`, `forewarn demo`.
 
 `agent run` starts without Typer and Rich, which a service does not need in memory.
 """
@@ -15,6 +15,7 @@ _FACES = {
     "agent": ("agent.commands", "poll devices on the customer's site and deliver what was read"),
     "collector": ("collector.commands", "take records in, evaluate rules, work tickets"),
     "rules": ("collector.rule_commands", "check, test and explain rules"),
+    "demo": ("forewarn.demo.commands", "show it all on this machine: a simulated site, the first forecast ticket"),
 }
 
 
@@ -32,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if missing.name and missing.name.split(".")[0] in ("forewarn", "agent", "collector", "rules"):
             raise
-        print(
-            f"`forewarn {words[0]}` needs the package `{missing.name}`: install `forewarn[collector]`", file=sys.stderr
-        )
+        extra = "collector,demo" if words[0] == "demo" else "collector"
+        print(f"`forewarn {words[0]}` needs the package `{missing.name}`: install `forewarn[{extra}]`", file=sys.stderr)
         return 2
     code: int = face.main(words[1:])
     return code

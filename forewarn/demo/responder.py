@@ -104,6 +104,12 @@ class Device:
                 del self.objects[name]
             self._stale = True
 
+    def restore(self, objects: Mapping[str, bytes]) -> None:
+        """Gives back objects that were taken away; those that are there keep their values."""
+        with self._lock:
+            self.objects = dict(objects) | self.objects
+            self._stale = True
+
     def answer(self, datagram: bytes) -> bytes | None:
         """What it sends back to these octets, None for nothing."""
         self.requests += 1

@@ -18,7 +18,7 @@ def test_without_a_command_it_shows_them_and_fails(capsys: pytest.CaptureFixture
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines()[0] == "Usage: forewarn COMMAND ..."
-    assert [line.split()[0] for line in told.err.splitlines()[1:]] == ["agent", "collector", "rules"]
+    assert [line.split()[0] for line in told.err.splitlines()[1:]] == ["agent", "collector", "rules", "demo"]
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "help"])
@@ -32,20 +32,23 @@ def test_a_word_that_is_no_command_is_named_with_the_nearest(capsys: pytest.Capt
     assert capsys.readouterr().err.startswith("forewarn: `colector` is not a command; did you mean `collector`?")
 
 
-def test_without_the_collector_s_packages_it_says_what_to_install() -> None:
+@pytest.mark.parametrize(
+    ("face", "package", "extra"), [("collector", "sqlalchemy", "collector"), ("demo", "pwdlib", "collector,demo")]
+)
+def test_without_a_face_s_packages_it_says_what_to_install(face: str, package: str, extra: str) -> None:
     """As on a customer's machine, where only the agent's dependencies are."""
-    program = """
+    program = f"""
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "sqlalchemy":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.split(".")[0] == "{package}":
+            raise ModuleNotFoundError("No module named " + name, name=name)
 sys.meta_path.insert(0, Absent())
 from forewarn.__main__ import main
-sys.exit(main(["collector", "--help"]))
+sys.exit(main(["{face}", "--help"]))
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 2, ran.stderr
-    assert ran.stderr == "`forewarn collector` needs the package `sqlalchemy`: install `forewarn[collector]`\n"
+    assert ran.stderr == f"`forewarn {face}` needs the package `{package}`: install `forewarn[{extra}]`\n"

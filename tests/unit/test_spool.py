@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.spool import Closed, Released, Spool
+from agent.spool import Barred, Closed, Released, Spool, SpoolError
 from agent.spoolfile import Piece
 from forewarn import wire
 from forewarn.vocabulary import DeviceKind, Source
@@ -321,7 +321,7 @@ def test_a_flipped_bit_stops_nothing_and_is_never_sealed_anew(tmp_path: Path, pl
             await one.drop("c-1", "consent withdrawn")
         elif act == "release":
             await one.release(one.standing.epoch, 5)
-        await one.put(record(99), SHAPE, "c-1")
+        await one.put(record(99), SHAPE, "c-3")
         await everything(one, one.standing.acked)
         records, bodies = await everything(one, one.standing.acked)
         assert_contiguous(records, bodies, one.standing.acked + 1, None)
@@ -381,6 +381,31 @@ def test_a_full_disk_makes_puts_wait_and_a_release_lets_them_go_on(tmp_path: Pat
             await asyncio.sleep(0.01)
         assert sorted(task.result() for task in waiting) == list(range(1, 4001))
         assert one.standing.stuck == ""
+
+    run(tmp_path, story, max_pages=60)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_waits_for_room_when_its_consent_is_withdrawn_is_refused_and_never_written(
+    tmp_path: Path, room: bool
+) -> None:
+    async def story(one: Spool) -> None:
+        waiting = [asyncio.create_task(one.put(record(t), SHAPE, "c-1")) for t in range(4000)]
+        while not one.standing.stuck:
+            await asyncio.sleep(0.01)
+        written = one.standing.head
+        if room:
+            await one.release(one.standing.epoch, written - 1)
+        with contextlib.suppress(SpoolError):  # Not even a lost record fits where there is no room.
+            await one.drop("c-1", "consent withdrawn")
+        results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        with pytest.raises(Barred, match="c-1 was withdrawn"):
+            await one.put(record(1), SHAPE, "c-1")
+        assert all(isinstance(result, int | Barred) for result in results)
+        assert sum(isinstance(result, Barred) for result in results) >= 4000 - one.standing.head > 0
+        if room:
+            assert await asyncio.wait_for(one.put(record(9), SHAPE, "c-2"), 10) == one.standing.head
+            assert [r.t for r in (await everything(one))[0] if not r.kind] == [9]
 
     run(tmp_path, story, max_pages=60)
 
@@ -456,6 +481,7 @@ step = st.one_of(
 def test_whatever_happens_numbers_stay_contiguous_and_chained(steps: list[tuple[str, int, str]], limit: int) -> None:
     folder = Path(tempfile.mkdtemp())
     t = 0
+    dropped: set[str] = set()
 
     async def told() -> None:
         nonlocal folder, t
@@ -463,13 +489,16 @@ def test_whatever_happens_numbers_stay_contiguous_and_chained(steps: list[tuple[
         await one.open()
         for kind, number, consent in steps:
             if kind == "put":
-                await asyncio.gather(*(one.put(record(t + n), SHAPE, consent) for n in range(number)))
+                puts = [one.put(record(t + n), SHAPE, consent) for n in range(number)]
+                results = await asyncio.gather(*puts, return_exceptions=True)
+                assert all(isinstance(result, Barred if consent in dropped else int) for result in results)
                 t += number
             elif kind == "release":
                 upto = min(one.standing.head, one.standing.acked + number)
                 await one.release(one.standing.epoch, upto)
             elif kind == "drop":
                 await one.drop(consent, "consent withdrawn")
+                dropped.add(consent)
             elif kind == "roll":
                 await one.roll("forked")
             else:  # What a kill would leave: the files as they lie, the log not yet folded in.
@@ -479,6 +508,7 @@ def test_whatever_happens_numbers_stay_contiguous_and_chained(steps: list[tuple[
                 await one.close()
                 shutil.rmtree(folder)
                 folder, one = left, spool(left, limit=limit)
+                dropped.clear()
                 assert (await one.open()) == before
             records, bodies = await everything(one)
             standing = one.standing
