@@ -53,6 +53,30 @@ class SystemClock:
         return time.monotonic()
 
 
+JUMP = 60.0
+"""Seconds by which the time of day must have been set to be named; a slow disk or a busy machine is no jump."""
+
+
+class ClockWatch:
+    """Names each jump of the time of day once. Nothing here waits by it; the records' times follow it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = self._measured()
+
+    def look(self) -> None:
+        """Compares the time of day with the steady clock; both go on together unless somebody sets one."""
+        now = self._measured()
+        jumped, self._offset = now - self._offset, now
+        if abs(jumped) >= JUMP:
+            log.warning(
+                "the clock was set", seconds=round(jumped), advice="see that this machine keeps its time by NTP"
+            )
+
+    def _measured(self) -> float:
+        return self._clock.now() / 1000 - self._clock.monotonic()
+
+
 Part = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -66,6 +90,7 @@ class Agent:
     uplink: Uplink
     presences: Presences
     itself: Itself
+    clock_watch: ClockWatch
     parts: list[Part]
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,10 +119,11 @@ class Agent:
                 raise outcome
 
     async def _keep_consent(self) -> None:
-        """Drops what a withdrawn consent covered, and says in the log what the guard sees, even when nobody asks."""
+        """Drops what a withdrawn consent covered, and names what the guard and the clock do, even when nobody asks."""
         dropped: set[str] = set()
         waiting: set[str] = set()
         while True:
+            self.clock_watch.look()
             self.guard.may_leave()
             for consent in self.guard.withdrawn - dropped:
                 try:
@@ -162,7 +188,16 @@ def build(
 
         host = Host(settings.host_name, clock=clock)
         parts.append(partial(host.run, interval=settings.host.interval, sink=door, permit=guard.refuses))
-    return Agent(bus=bus, guard=guard, spool=spool, uplink=uplink, presences=presences, itself=itself, parts=parts)
+    return Agent(
+        bus=bus,
+        guard=guard,
+        spool=spool,
+        uplink=uplink,
+        presences=presences,
+        itself=itself,
+        clock_watch=ClockWatch(clock),
+        parts=parts,
+    )
 
 
 def _tempo(settings: Settings) -> Tempo:

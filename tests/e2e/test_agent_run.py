@@ -25,6 +25,8 @@ from forewarn.demo.responder import Responder
 from tests import servers
 from tests.agents import AGENT, SECRET, SHARD, SITE, ScriptedCollector, signed, until, write_consent
 
+PATHS: list[str] = []
+"""Folders whose modules the processes find first."""
 RECORDING = Path("tests/fixtures/recordings/hikvision.camera.snmprec")
 
 
@@ -34,7 +36,7 @@ def forewarn(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _env() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "dumb"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*PATHS, str(Path.cwd())]), "TERM": "dumb"}
 
 
 class Site:
