@@ -85,7 +85,7 @@ def test_the_demo_foretells_proves_ends_and_goes_on_in_a_folder_where_one_was_ki
     assert told["values_per_second"] > 0
     assert told["devices"] == 11  # nine simulated ones, this machine, and the agent itself
     forecast = next(ticket for ticket in told["tickets"] if ticket["rule"] == "recorder.filling")
-    assert forecast["title"].startswith("nvr-1: volume 1 is full in about 4")
+    assert forecast["title"].startswith("nvr-1: disk hd1 is full in about 4")
     assert "ttt(used_percent, 98) < 72h: held" in forecast["reason"]
     assert set(forecast) == {"id", "rule", "device", "severity", "title", "reason"}
     assert marked(mark) == []

@@ -199,7 +199,7 @@ def test_held_blocks_stay_the_reason_is_shown_and_they_leave_when_taken(
         collector.held = ""
         arrived(collector, list(range(5)))
         emptied(sender)
-        assert sender.status.held == ""
+        until(lambda: sender.status.held == "")
 
 
 def test_a_collector_without_our_key_can_hold_us_but_not_delete(sender: Sender, collector: ScriptedCollector) -> None:
