@@ -4,6 +4,8 @@
 turned into records and committed to a spool on disk, divided by the objects read; `..._unspooled` leaves the spool
 out. Meeting the devices for the first time is not counted, neither is the simulation, which is another process. The
 exporter's time is that of its process over the same objects and devices; it is asked over HTTP, as it is made to be.
+`agent_resident_mib` is the most that a whole `forewarn agent run` held while it polled the same switches and its own
+host, connected to a broker where mosquitto is installed, with nobody who acknowledges.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from agent.reading import Happening, Reading
 from agent.snmp.opening import opener
 from agent.spool import Spool
 from agent.target import Target
+from bench._agent import most_resident
 from bench._switches import COLUMNS, PORTS, Switches, switches
 from forewarn.consent import Refusal
 from forewarn.settings import Duration
@@ -36,6 +39,7 @@ TARGETS: dict[str, str | float] = {
     "cpu_us_per_varbind": "<= 10",
     "requests_per_switch_cycle": "<= 8",
     "start_lag_p99_ms": "< 100",
+    "agent_resident_mib": "<= 60",
 }
 VARBINDS = len(COLUMNS) * PORTS + 1
 
@@ -69,6 +73,7 @@ def run(*, quick: bool) -> dict[str, float]:
     devices, cycles = (100, 6) if quick else (200, 25)
     with switches(devices) as running:
         figures = asyncio.run(_polled(running, cycles))
+        figures |= {"agent_resident_mib": most_resident(running.places, rounds=2 if quick else 6)}
         figures |= _exported(running, cycles)
         figures |= asyncio.run(_lag(running, seconds=8 if quick else 30))
     return figures
