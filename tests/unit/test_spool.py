@@ -467,6 +467,12 @@ def test_the_ledger_has_every_record_taken_even_after_a_kill_before_it_was_writt
     assert [int(line.split()[1]) for line in whole.splitlines()] == [1, 2, 3, 4, 5]
 
 
+async def put_or_refused(one: Spool, times: range, consent: str, *, barred: bool) -> None:
+    puts = (one.put(record(t), SHAPE, consent) for t in times)
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert all(isinstance(result, Barred if barred else int) for result in results)
+
+
 step = st.one_of(
     st.tuples(st.just("put"), st.integers(1, 12), st.sampled_from(["c-1", "c-2"])),
     st.tuples(st.just("release"), st.integers(0, 30), st.just("")),
@@ -489,9 +495,7 @@ def test_whatever_happens_numbers_stay_contiguous_and_chained(steps: list[tuple[
         await one.open()
         for kind, number, consent in steps:
             if kind == "put":
-                puts = [one.put(record(t + n), SHAPE, consent) for n in range(number)]
-                results = await asyncio.gather(*puts, return_exceptions=True)
-                assert all(isinstance(result, Barred if consent in dropped else int) for result in results)
+                await put_or_refused(one, range(t, t + number), consent, barred=consent in dropped)
                 t += number
             elif kind == "release":
                 upto = min(one.standing.head, one.standing.acked + number)
