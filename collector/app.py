@@ -14,8 +14,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from starlette.types import ASGIApp
 
 from collector import memory, metrics
 from collector.api.application import application
@@ -45,6 +47,9 @@ from forewarn.settings import SettingError
 from forewarn.telemetry import Log
 from rules.engine import Engine
 from rules.ruleset import ruleset
+
+if TYPE_CHECKING:
+    from collector.console.opening import Console
 
 log = Log(__name__)
 
@@ -129,7 +134,13 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         registry=metrics.registry(metrics.Figures(databases.journal, databases.service, gauges)),
         now=clock.now,
     )
-    collector = Collector(Server(application(parts, serves=settings.role.serves), adapters.listener))
+    app: ASGIApp = application(parts, serves=settings.role.serves)
+    console = _console(settings, parts, register) if settings.role.serves and settings.console.enabled else None
+    if console is not None:
+        app = console.beside(app)
+    collector = Collector(Server(app, adapters.listener, lifespan=console is not None))
+    if console is not None:
+        collector.add(end=console.close)
     collector.add(end=databases.close)
     collector.add(end=store.close)
     collector.add(end=bus.close)
@@ -140,6 +151,18 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
     collector.add(begin=collector.server.start, end=collector.server.close)
     return collector
+
+
+def _console(settings: Settings, parts: Parts, register: Register) -> Console:
+    from collector.console.opening import Console  # NiceGUI takes 2 s and 18 MB: only where it is used.
+
+    return Console(
+        parts,
+        ruleset(rule_texts(settings.rules)),
+        folder=settings.folder,
+        look_up=register.actor_of,
+        language=settings.console.language,
+    )
 
 
 class _Ingest:
