@@ -77,7 +77,9 @@ def seed(folder: Path, *, now: int | None = None) -> tuple[str, str]:
             connection.execute(insert(tables.device), [_described(*device[:2], at) for device in _devices()])
             book.apply(Engine(ruleset(rule_texts(Rules()))).apply(batch), 1, connection)
         _delivered(databases, at)
-        book.create("Wei", site="depot", device="", severity="warning", title=dict.fromkeys(("zh", "en"), "钥匙丢失 / Key lost"))
+        book.create(
+            "Wei", site="depot", device="", severity="warning", title=dict.fromkeys(("zh", "en"), "钥匙丢失 / Key lost")
+        )
         return register.add_token("Mei"), register.add_token("Wei")
     finally:
         databases.close()
@@ -105,16 +107,34 @@ def _register(register: Register, at: int) -> None:
 
 def _delivered(databases: Databases, at: int) -> None:
     told = {"records": 9070, "blocks": 410, "duplicates": 12, "gaps": 1, "lost": 0, "set_aside": 1}
-    mine = {"agent": "a-harbour", "epoch": "01JD0000000000000000000001", "oldest": 9021, "head": 9110, "heard": at + 3_600_000}
-    other = {"agent": "a-depot", "epoch": "01JD0000000000000000000002", "oldest": 1, "head": 840, "heard": at - 5_400_000}
+    mine = {
+        "agent": "a-harbour",
+        "epoch": "01JD0000000000000000000001",
+        "oldest": 9021,
+        "head": 9110,
+        "heard": at + 3_600_000,
+    }
+    other = {
+        "agent": "a-depot",
+        "epoch": "01JD0000000000000000000002",
+        "oldest": 1,
+        "head": 840,
+        "heard": at - 5_400_000,
+    }
     held = {"held": 3, "held_reason": "consent unknown", "records": 700}
     aside = {"arrived": at - 400_000, "topic": "fw/1/t/03/a-harbour", "agent": "a-harbour", "reason": "not_json"}
     with databases.journal.begin() as connection:
-        connection.execute(insert(tables.ingest), [{**told, **mine, "held": 0, "held_reason": ""}, {**told, **other, **held}])
+        connection.execute(
+            insert(tables.ingest), [{**told, **mine, "held": 0, "held_reason": ""}, {**told, **other, **held}]
+        )
         mark = {"chain": bytes(16), "begun": at - 604_800_000, "moved": at}
         for spoken, upto in ((mine, 9070), (other, 700)):
-            connection.execute(insert(tables.watermark).values(agent=spoken["agent"], epoch=spoken["epoch"], upto=upto, **mark))
-        connection.execute(insert(tables.set_aside).values(**aside, detail="begins with b'\\x00'", size=64, payload=b"\0"))
+            connection.execute(
+                insert(tables.watermark).values(agent=spoken["agent"], epoch=spoken["epoch"], upto=upto, **mark)
+            )
+        connection.execute(
+            insert(tables.set_aside).values(**aside, detail="begins with b'\\x00'", size=64, payload=b"\0")
+        )
 
 
 Described = tuple[str, Shape, Floats]
@@ -136,19 +156,37 @@ def _devices() -> list[Described]:
     recorder = _shape(
         DeviceKind.RECORDER,
         "hikvision.recorder",
-        [device, ("volume", ["1", "2"], ["used_percent", "total_bytes", "overwrite"]), ("disk", ["1", "2"], ["temperature_celsius", "status"])],
+        [
+            device,
+            ("volume", ["1", "2"], ["used_percent", "total_bytes", "overwrite"]),
+            ("disk", ["1", "2"], ["temperature_celsius", "status"]),
+        ],
     )
     filling = 56 + 4.8 * days + 2.5 * noise.standard_normal(POLLS)
     volumes = [filling, 41 + wave, 8e12 * ones, 8e12 * ones, zeros, zeros]
     volumes = [filling, 8e12 * ones, zeros, 41 + wave, 8e12 * ones, zeros]
     disks = [38 + 2 * wave, zeros, 41 + 2 * wave, zeros]
-    ups = _shape(DeviceKind.UPS, "ups.apc", [device, ("ups", [""], ["on_battery", "charge_percent", "runtime_seconds", "status"])])
+    ups = _shape(
+        DeviceKind.UPS,
+        "ups.apc",
+        [device, ("ups", [""], ["on_battery", "charge_percent", "runtime_seconds", "status"])],
+    )
     runtime = np.where(ended == 1, 3300 - 40 * days, 1500)
     charge = np.where(ended == 1, 100, 47.0)
-    camera = _shape(DeviceKind.CAMERA, "hikvision.camera", [device, ("host", [""], ["cpu_percent", "memory_used_percent"])])
+    camera = _shape(
+        DeviceKind.CAMERA, "hikvision.camera", [device, ("host", [""], ["cpu_percent", "memory_used_percent"])]
+    )
     load = [35 + 10 * wave + noise.random(POLLS), 52 + noise.random(POLLS)]
-    switch = _shape(DeviceKind.SWITCH, "switch.generic", [device, ("interface", PORTS, ["up", "in_bits_per_second", "out_bits_per_second"])])
-    traffic = [row for at in range(len(PORTS)) for row in (ones, 4e6 * (1 + 0.3 * wave) + at * 5e5, 2e5 + 1e4 * noise.random(POLLS))]
+    switch = _shape(
+        DeviceKind.SWITCH,
+        "switch.generic",
+        [device, ("interface", PORTS, ["up", "in_bits_per_second", "out_bits_per_second"])],
+    )
+    traffic = [
+        row
+        for at in range(len(PORTS))
+        for row in (ones, 4e6 * (1 + 0.3 * wave) + at * 5e5, 2e5 + 1e4 * noise.random(POLLS))
+    ]
     listed = [
         ("nvr-1", recorder, [ones, rtt, *volumes, *disks]),
         ("ups-1", ups, [ones, rtt, 1 - ended, charge, runtime, 1 - ended]),
@@ -170,7 +208,15 @@ def _described(name: str, shape: Shape, at: int) -> dict:
     models = {"recorder": "DS-9664NI-I8", "ups": "SMT1500RMI2U", "camera": "DS-2CD2T47G2-L", "switch": "S5120V3-28P"}
     inventory = {"model": models[shape.kind.value], "serial": f"SN-{name}", "firmware": "V4.62.210"}
     seen = {"first_seen": at - 7 * 86_400_000, "last_seen": at}
-    return {"site": "harbour", "device": name, "agent": "a-harbour", "kind": shape.kind.value, "profile": shape.profile, "inventory": inventory, **seen}
+    return {
+        "site": "harbour",
+        "device": name,
+        "agent": "a-harbour",
+        "kind": shape.kind.value,
+        "profile": shape.profile,
+        "inventory": inventory,
+        **seen,
+    }
 
 
 @contextlib.contextmanager

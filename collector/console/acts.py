@@ -65,9 +65,13 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
             if act is Act.ASSIGN and ticket.assignee != visit.actor:
                 ui.button(say("to_me"), on_click=lambda: confirmed(visit.actor)).props("flat no-caps dense")
             ui.button(say("cancel"), on_click=dialog.close).props("flat no-caps dense")
-            done = ui.button(say(f"act_{act.value}"), on_click=lambda: confirmed())
+            done = ui.button(say(f"act_{act.value}"), on_click=lambda: confirmed(None))
             done.props("unelevated no-caps dense").classes("px-3 fw-confirm")
-    return dialog.open
+
+    def ask() -> None:
+        dialog.open()
+
+    return ask
 
 
 async def _do(visit: Visit, ticket: Ticket, act: Act, said: str) -> bool:
@@ -93,7 +97,7 @@ def _act(visit: Visit, id_: str, act: Act, actor: str, said: str) -> Ticket:
     book = visit.parts.tickets
     if act is Act.ACKNOWLEDGE:
         return book.acknowledge(id_, actor, said)
-    acts = {
+    acts: dict[Act, Callable[[str, str, str], Ticket]] = {
         Act.ASSIGN: book.assign,
         Act.COMMENT: book.comment,
         Act.RESOLVE: book.resolve,

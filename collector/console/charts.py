@@ -41,6 +41,8 @@ class Lines(NamedTuple):
     forecast: Forecast | None = None
     began: int | None = None
     """When the fault began."""
+    steps: bool = False
+    """Whether a value lasts until the next one, as a state does."""
 
 
 def chart(content: Lines, span: tuple[int, int], say: Say) -> None:
@@ -54,7 +56,7 @@ def options(content: Lines, span: tuple[int, int], say: Say) -> dict[str, Any]:
     known = values + ([content.threshold] if content.threshold is not None else [])
     axis = scale(content.unit, known, say)
     end = span[1] if content.forecast is None else max(span[1], content.forecast.high)
-    series = [_line(name, points, axis, len(content.lines)) for name, points in content.lines]
+    series = [_line(name, points, axis, content) for name, points in content.lines]
     if content.forecast is not None and content.threshold is not None:
         series += _band(content.forecast, content.threshold, axis, say)
     if series:
@@ -98,7 +100,7 @@ def _y_axis(axis: Scale, known: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _line(name: str, points: Points, axis: Scale, lines: int) -> dict[str, Any]:
+def _line(name: str, points: Points, axis: Scale, content: Lines) -> dict[str, Any]:
     pairs = zip(points.t.tolist(), (points.value / axis.size).tolist(), strict=True)
     return {
         "name": name,
@@ -106,7 +108,8 @@ def _line(name: str, points: Points, axis: Scale, lines: int) -> dict[str, Any]:
         "showSymbol": len(points.t) < 3,  # noqa: PLR2004 - one or two points make no line to see
         "symbolSize": 5,
         "lineStyle": {"width": 1.6},
-        "areaStyle": {"opacity": 0.07} if lines == 1 else None,
+        "areaStyle": {"opacity": 0.07} if len(content.lines) == 1 else None,
+        "step": "end" if content.steps else False,
         "sampling": "lttb",
         "data": [[t, _rounded(value)] for t, value in pairs],
     }
@@ -127,7 +130,14 @@ def _band(forecast: Forecast, threshold: float, axis: Scale, say: Say) -> list[d
     middle = [[forecast.t, _rounded(level)], [forecast.middle, _rounded(limit)]]
     dashed = {"width": 1.6, "type": "dashed", "color": _BAD}
     return [
-        {"name": say("forecast"), "type": "line", "showSymbol": False, "data": middle, "lineStyle": dashed, "color": _BAD},
+        {
+            "name": say("forecast"),
+            "type": "line",
+            "showSymbol": False,
+            "data": middle,
+            "lineStyle": dashed,
+            "color": _BAD,
+        },
         {**quiet, "name": "", "data": base},
         {**quiet, "name": " ", "data": room, "areaStyle": {"color": _BAD, "opacity": 0.16}},
     ]

@@ -11,10 +11,10 @@ from nicegui import ui
 from collector.console import reads
 from collector.console.charts import MOST_LINES, Lines, chart
 from collector.console.frame import card, drawn, facts, framed, heading, later, missing, path, visit_of
-from collector.console.labels import field_label, table_label
+from collector.console.labels import field_label, inventory_label, table_label
 from collector.console.listing import Cell, Column, Listing
-from collector.console.tickets import ticket_columns, ticket_row
-from collector.console.units import tone, unit
+from collector.console.tickets import brief
+from collector.console.units import is_state, tone, unit
 from collector.console.visit import Visit
 from collector.series.store import Points, SeriesKey
 from collector.tickets.ticket import Page, Search
@@ -79,7 +79,7 @@ def _about(visit: Visit, row: Mapping[str, Any]) -> None:
     say = visit.say
     with card(say("inventory")):
         pairs = [(say("kind"), say(f"kind_{row['kind']}"), ""), (say("profile"), row["profile"], "")]
-        pairs += [(name, str(value), "") for name, value in sorted(row["inventory"].items())]
+        pairs += [(inventory_label(name, say), str(value), "") for name, value in sorted(row["inventory"].items())]
         pairs += [(say("agent"), row["agent"], ""), (say("first_seen"), visit.at(row["first_seen"]), "")]
         facts(pairs)
         if not row["inventory"]:
@@ -90,8 +90,7 @@ def _tickets(visit: Visit, site: str, device: str) -> None:
     def draw(page: Page) -> None:
         with ui.column().classes("w-full gap-1"):
             ui.label(visit.say("tickets")).classes("fw-title")
-            columns = [one for one in ticket_columns(visit, site=False, device=False) if one.key != "assignee"]
-            Listing(visit, columns, [ticket_row(visit, ticket) for ticket in page.tickets], f"tickets-{device}")
+            brief(visit, page.tickets, f"tickets-{device}")
 
     wanted = Search(site=site, device=device)
     later(visit, lambda: visit.ask(lambda: visit.parts.tickets.search(wanted, limit=50)), draw)
@@ -109,7 +108,7 @@ def _values(visit: Visit, device: str, newest: Mapping[SeriesKey, tuple[int, flo
     rows = [
         {
             "table": Cell(table_label(key.table, say)),
-            "instance": Cell(key.instance or "–"),
+            "instance": Cell(key.instance or "—"),
             "field": Cell(field_label(key.field, say)),
             "value": Cell(visit.value(key.field, value), value, tone=tone(key.field, value)),
             "time": Cell(visit.ago(t), t, saved=visit.at(t)),
@@ -151,7 +150,7 @@ class _Charts:
             what = ui.select(names, value=self._chosen, multiple=True, label=say("what_to_chart"))
             what.props("outlined dense options-dense use-chips").classes("grow")
             what.on_value_change(self._selected)
-        self._place = ui.column().classes("w-full gap-4")
+        self._place = ui.element("div").classes("fw-charts")
         ui.timer(0.01, self._read, once=True)
 
     async def _ranged(self, event: Any) -> None:
@@ -173,16 +172,15 @@ class _Charts:
             reading = self._visit.ask_store(lambda: store.read(keys, *span, most=_POINTS))
             await drawn(self._visit, reading, lambda points: self._draw(wanted, points, span))
 
-    def _draw(
-        self, wanted: dict[str, list[SeriesKey]], points: dict[SeriesKey, Points], span: tuple[int, int]
-    ) -> None:
+    def _draw(self, wanted: dict[str, list[SeriesKey]], points: dict[SeriesKey, Points], span: tuple[int, int]) -> None:
         for kind, keys in wanted.items():
             known = [(self._line(key), points[key]) for key in keys if key in points and len(points[key].t)]
             with card(self._name(kind)):
                 if not known:
                     ui.label(self._visit.say("no_values")).classes("fw-soft")
                     continue
-                chart(Lines(unit(keys[0].field), known), span, self._visit.say)
+                field = keys[0].field
+                chart(Lines(unit(field), known, steps=is_state(field)), span, self._visit.say)
                 of = len(self._kinds[kind])
                 if of > MOST_LINES:
                     ui.label(self._visit.say("first_of", shown=MOST_LINES, all=of)).classes("fw-soft fw-small")

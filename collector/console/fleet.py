@@ -15,6 +15,7 @@ from collector.console.visit import Unanswered, Visit
 
 _AGAIN_SECONDS = 30
 _MOST = 1000
+_RANK = ("critical", "warning", "silent", "ok", "no_agent")
 
 
 @ui.page("/")
@@ -92,11 +93,10 @@ def _columns(visit: Visit) -> list[Column]:
 
 
 def _row(visit: Visit, site: SiteLine) -> Row:
-    worst = site.open.worst
-    rank = {"critical": 2, "warning": 1, "": 0}[worst]
+    word = site.open.worst or ("silent" if site.silent else "ok" if site.agents else "no_agent")
     here = path("sites", site.id)
     return {
-        "worst": Cell(visit.say(worst or "ok"), rank, tone=TONES[worst or "ok"], badge=True),
+        "worst": Cell(visit.say(word), _RANK.index(word), tone=TONES.get(word, ""), badge=True),
         "site": Cell(site.name, site.name.lower(), here, under=site.id),
         "critical": _count(site.open.critical, "bad"),
         "warning": _count(site.open.warning, "warn"),
@@ -104,7 +104,7 @@ def _row(visit: Visit, site: SiteLine) -> Row:
         "devices": _count(site.devices, ""),
         "agents": _count(site.agents, ""),
         "heard": Cell(
-            visit.ago(site.heard) if site.heard else visit.say("never") if site.agents else "–",
+            visit.ago(site.heard) if site.heard else visit.say("never") if site.agents else "—",
             site.heard or 0,
             tone="bad" if site.silent else "",
             saved=visit.at(site.heard) if site.heard else "",

@@ -17,8 +17,22 @@ from collector.console.words import LANGUAGES
 
 T = TypeVar("T")
 WAYS = (("fleet", "/"), ("tickets", "/tickets"), ("ingest", "/ingest"), ("rules", "/rules"))
-TONES = {"critical": "bad", "warning": "warn", "down": "bad", "up": "good", "ok": "good", "open": "calm"}
-_COLOURS = {"primary": "#1f5fa8", "secondary": "#5a6877", "accent": "#1f5fa8", "dark": "#1a2129", "dark_page": "#12171d"}
+TONES = {
+    "critical": "bad",
+    "warning": "warn",
+    "down": "bad",
+    "silent": "bad",
+    "up": "good",
+    "ok": "good",
+    "open": "calm",
+}
+_COLOURS = {
+    "primary": "#1f5fa8",
+    "secondary": "#5a6877",
+    "accent": "#1f5fa8",
+    "dark": "#1a2129",
+    "dark_page": "#12171d",
+}
 _ZONE = "document.cookie='forewarn_zone='+Intl.DateTimeFormat().resolvedOptions().timeZone+';path=/;max-age=31536000;samesite=lax'"
 _QUASAR_DARK = {"auto": None, "light": False, "dark": True}
 
@@ -49,7 +63,10 @@ def framed(visit: Visit, title: str, *, here: str = "") -> Iterator[None]:
 
 def _bar(visit: Visit, here: str) -> None:
     say = visit.say
-    with ui.button(icon="menu").props(f'flat round dense aria-label="{say("menu")}"').classes("fw-narrow"), ui.menu():
+    with (
+        ui.button(icon="menu", color=None).props(f'flat round dense aria-label="{say("menu")}"').classes("fw-narrow"),
+        ui.menu(),
+    ):
         for word, to in (*WAYS, ("new_ticket", "/tickets/new")):
             ui.menu_item(say(word), on_click=lambda to=to: ui.navigate.to(to))
     ui.link("forewarn", "/").classes("fw-brand")
@@ -57,13 +74,13 @@ def _bar(visit: Visit, here: str) -> None:
         ui.link(say(word), to).classes("fw-wide" + (" fw-here" if word == here else ""))
     ui.space()
     ui.link(f"+ {say('new_ticket')}", "/tickets/new").classes("fw-wide" + (" fw-here" if here == "new_ticket" else ""))
-    with ui.button(icon="contrast").props(f'flat round dense aria-label="{say("theme")}"'), ui.menu():
+    with ui.button(icon="contrast", color=None).props(f'flat round dense aria-label="{say("theme")}"'), ui.menu():
         for theme in THEMES:
             _choice(say(f"theme_{theme}"), "forewarn_theme", theme, chosen=theme == visit.theme)
-    with ui.button(icon="translate").props(f'flat round dense aria-label="{say("language")}"'), ui.menu():
+    with ui.button(icon="translate", color=None).props(f'flat round dense aria-label="{say("language")}"'), ui.menu():
         for language, name in LANGUAGES.items():
             _choice(name, "forewarn_language", language, chosen=language == say.language)
-    with ui.button(icon="person").props(f'flat round dense aria-label="{say("signed_in_as")}"'), ui.menu():
+    with ui.button(icon="person", color=None).props(f'flat round dense aria-label="{say("signed_in_as")}"'), ui.menu():
         ui.item(f"{say('signed_in_as')}: {visit.actor}").props("disable")
         with ui.item().props("clickable"), ui.element("form").props('method="post" action="/logout"'):
             ui.html(f'<button type="submit" class="fw-logout">{say("logout")}</button>', sanitize=False)

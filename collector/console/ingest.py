@@ -57,7 +57,7 @@ def _health(visit: Visit, checks: Sequence[Check]) -> None:
     for check in checks:
         with ui.row().classes("items-center gap-2"):
             ui.label(check.name)
-            badge(visit.say("ok" if check.ok else "critical"), "good" if check.ok else "bad")
+            badge(visit.say("ok" if check.ok else "trouble"), "good" if check.ok else "bad")
             if check.lag:
                 ui.label(visit.say("behind", n=f"{check.lag:,}")).classes("fw-soft fw-small")
             if check.detail:
@@ -67,13 +67,11 @@ def _health(visit: Visit, checks: Sequence[Check]) -> None:
 def _columns(visit: Visit) -> list[Column]:
     say = visit.say
     return [
-        Column("agent", say("agent")),
+        Column("agent", say("agent"), "name"),
         Column("site", say("site"), wide=True),
         Column("heard", say("heard"), "time"),
         Column("lag", say("lag"), "number"),
         Column("watermark", say("watermark"), "number", wide=True),
-        Column("head", say("head"), "number", wide=True),
-        Column("oldest", say("oldest"), "number", wide=True),
         Column("records", say("records"), "number", wide=True),
         Column("duplicates", say("duplicates"), "number", wide=True),
         Column("gaps", say("gaps"), "number", wide=True),
@@ -81,14 +79,13 @@ def _columns(visit: Visit) -> list[Column]:
         Column("held", say("held_blocks"), "number", wide=True),
         Column("aside", say("set_aside"), "number", wide=True),
         Column("reason", say("held_reason")),
-        Column("epoch", say("epoch"), wide=True),
     ]
 
 
 def _row(visit: Visit, one: Ingest) -> Row:
     silent = one.heard is None or visit.now - one.heard > reads.SILENT_MS
     return {
-        "agent": Cell(one.agent),
+        "agent": Cell(one.agent, under=f"… {one.epoch[-8:]}" if one.epoch else ""),
         "site": Cell(one.site, None, path("sites", one.site)),
         "heard": Cell(
             visit.ago(one.heard) if one.heard else visit.say("never"),
@@ -97,17 +94,16 @@ def _row(visit: Visit, one: Ingest) -> Row:
             saved=visit.at(one.heard) if one.heard else "",
         ),
         "lag": _count(one.lag),
-        "watermark": _count(one.watermark),
-        "head": _count(one.head),
-        "oldest": _count(one.oldest),
+        "watermark": _count(one.watermark)._replace(
+            under=visit.say("of_spool", oldest=f"{one.oldest:,}", head=f"{one.head:,}")
+        ),
         "records": _count(one.records),
         "duplicates": _count(one.duplicates),
         "gaps": _count(one.gaps),
         "lost": _count(one.lost, "warn"),
         "held": _count(one.held, "warn" if one.held_reason else ""),
         "aside": _count(one.set_aside, "warn"),
-        "reason": Cell(one.held_reason or "–", tone="bad" if one.held_reason else "soft"),
-        "epoch": Cell(one.epoch[-8:] or "–", one.epoch, tone="mono", saved=one.epoch),
+        "reason": Cell(one.held_reason or "—", tone="bad" if one.held_reason else "soft"),
     }
 
 
@@ -130,7 +126,7 @@ def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
     lines = [
         {
             "arrived": Cell(visit.ago(row["arrived"]), row["arrived"], saved=visit.at(row["arrived"])),
-            "agent": Cell(row["agent"] or "–"),
+            "agent": Cell(row["agent"] or "—"),
             "reason": Cell(row["reason"]),
             "detail": Cell(row["detail"]),
             "size": Cell(measured(row["size"], "B", say), row["size"]),

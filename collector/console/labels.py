@@ -48,14 +48,14 @@ FIELDS: dict[str, tuple[str, str]] = {
     "temperature_celsius": ("温度", "Temperature"),
     "humidity_percent": ("湿度", "Humidity"),
     "reallocated_sectors": ("重映射扇区", "Reallocated sectors"),
-    "reported_uncorrectable": ("不可纠正错误", "Reported uncorrectable"),
+    "reported_uncorrectable": ("不可纠正错误", "Uncorrectable errors"),
     "pending_sectors": ("待映射扇区", "Pending sectors"),
     "offline_uncorrectable": ("离线不可纠正", "Offline uncorrectable"),
     "power_on_hours": ("通电时间", "Power-on time"),
     "wear_used_percent": ("寿命已用", "Life used"),
     "free_bytes": ("可用空间", "Free"),
     "total_bytes": ("总容量", "Size"),
-    "used_percent": ("空间使用率", "Used"),
+    "used_percent": ("空间使用率", "Space used"),
     "read_bytes_per_second": ("读取速率", "Read"),
     "write_bytes_per_second": ("写入速率", "Write"),
     "busy_percent": ("繁忙度", "Busy"),
@@ -103,6 +103,26 @@ FIELDS: dict[str, tuple[str, str]] = {
     "devices_down": ("无应答设备", "Devices down"),
     "polls_per_second": ("采集频率", "Polls"),
 }
+
+
+INVENTORY: dict[str, tuple[str, str]] = {
+    "vendor": ("厂商", "Vendor"),
+    "model": ("型号", "Model"),
+    "serial": ("序列号", "Serial number"),
+    "firmware": ("固件", "Firmware"),
+    "hardware": ("硬件版本", "Hardware"),
+    "mac": ("MAC 地址", "MAC address"),
+    "address": ("地址", "Address"),
+    "name": ("名称", "Name"),
+    "system": ("系统", "System"),
+    "location": ("位置", "Location"),
+}
+"""Agents may send more: those stand under their own name."""
+
+
+def inventory_label(name: str, say: Say) -> str:
+    """What a line of an inventory is called."""
+    return _one(INVENTORY, name, say)
 
 
 def table_label(table: str, say: Say) -> str:

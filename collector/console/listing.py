@@ -33,8 +33,11 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell: what is shown, what it is sorted by (the shown text when None), where it leads, its tone, a line under it,
-    and what is exported where that is more than what is shown ("5 min ago")."""
+    """A cell: what is shown, and what it is sorted by (the shown text when None).
+
+    `to` is where it leads, `under` a line below it, `saved` what is exported where the shown text says less ("5 min
+    ago").
+    """
 
     shown: str
     sort: float | str | None = None
@@ -59,7 +62,9 @@ class Listing:
         pages: whether long tables are shown page by page.
     """
 
-    def __init__(self, visit: Visit, columns: Sequence[Column], rows: Sequence[Row], file: str, *, pages: bool = True) -> None:
+    def __init__(
+        self, visit: Visit, columns: Sequence[Column], rows: Sequence[Row], file: str, *, pages: bool = True
+    ) -> None:
         self._visit, self._columns, self._rows, self._file = visit, columns, list(rows), file
         self._table = ui.table(
             columns=[_column(column) for column in columns],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from collector.console.words import Say
+from collector.console.words import LANGUAGES, Say
 
 _STYLE = """
 :root{--page:#f4f6f8;--card:#fff;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce4;--deed:#1f5fa8;--bad:#b3261e}
@@ -19,10 +19,11 @@ padding:1.75rem}h1{margin:0 0 .25rem;font-size:1.3rem}p{margin:.25rem 0 1rem;col
 label{display:block;font-weight:600;margin-bottom:.35rem}input{width:100%;padding:.6rem .7rem;font:inherit;
 color:inherit;background:var(--page);border:1px solid var(--line);border-radius:6px}
 button{margin-top:1rem;width:100%;padding:.65rem;font:inherit;font-weight:600;color:#fff;background:var(--deed);
-border:0;border-radius:6px;cursor:pointer}.bad{color:var(--bad);font-weight:600}
+border:0;border-radius:6px;cursor:pointer}a{color:var(--deed)}.bad{color:var(--bad);font-weight:600}
 code{font-size:.9em;overflow-wrap:anywhere}input:focus-visible,button:focus-visible{outline:2px solid var(--deed);
 outline-offset:2px}
 """
+_KEEP = "document.cookie='forewarn_language={};path=/;max-age=31536000;samesite=lax'"
 _ZONE = "document.cookie='forewarn_zone='+Intl.DateTimeFormat().resolvedOptions().timeZone+';path=/;max-age=31536000;samesite=lax'"
 
 
@@ -35,6 +36,9 @@ def page(say: Say, theme: str, *, refused: bool = False) -> str:
         refused: whether a token was given that nobody has.
     """
     wrong = f'<p class="bad" role="alert">{escape(say("login_refused"))}</p>' if refused else ""
+    languages = " · ".join(
+        f'<a href="" onclick="{escape(_KEEP.format(language))}">{name}</a>' for language, name in LANGUAGES.items()
+    )
     command = "<code>forewarn collector add-token NAME</code>"
     return f"""<!doctype html>
 <html lang="{say.tag}" data-theme="{theme}"><head><meta charset="utf-8">
@@ -42,6 +46,8 @@ def page(say: Say, theme: str, *, refused: bool = False) -> str:
 <link rel="icon" href="data:,"><style>{_STYLE}</style></head><body><main><h1>forewarn</h1>
 <p>{escape(say("login_what"))}</p>{wrong}<form method="post">
 <label for="token">{escape(say("login_token"))}</label>
+<input name="actor" autocomplete="username" hidden>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button type="submit">{escape(say("login"))}</button></form>
-<p style="margin:1rem 0 0">{escape(say("login_where"))} {command}</p></main><script>{_ZONE}</script></body></html>"""
+<p style="margin:1rem 0 0">{escape(say("login_where"))} {command}</p>
+<p style="margin:.75rem 0 0">{languages}</p></main><script>{_ZONE}</script></body></html>"""

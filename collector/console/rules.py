@@ -45,7 +45,7 @@ def _columns(visit: Visit) -> list[Column]:
         Column("says", say("texts"), "long"),
         Column("table", say("looks_at"), wide=True),
         Column("open", say("open"), "number"),
-        Column("total", say("total"), "number"),
+        Column("total", say("total"), "number", wide=True),
     ]
 
 

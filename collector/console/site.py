@@ -101,7 +101,7 @@ def _columns(visit: Visit) -> list[Column]:
         Column("device", say("device"), "long"),
         Column("kind", say("kind")),
         Column("model", say("model"), wide=True),
-        Column("open", say("open_tickets"), "number"),
+        Column("open", say("open_tickets"), "number", wide=True),
         Column("profile", say("profile"), wide=True),
         Column("last", say("last_value"), "time"),
     ]
@@ -175,7 +175,7 @@ def _consent(visit: Visit, line: ConsentLine) -> None:
     facts(
         [
             (say("signed_by"), consent.signed_by, ""),
-            (say("valid"), f"{visit.at(consent.begins)[:10]} – {visit.at(consent.ends)[:10]}", ""),
+            (say("valid"), say("from_to", begin=visit.at(consent.begins)[:10], end=visit.at(consent.ends)[:10]), ""),
             (say("scopes"), ", ".join(consent.scopes), ""),
             (say("networks"), ", ".join(consent.networks), ""),
         ]

@@ -9,6 +9,7 @@ SHEET = """
 body.body--dark{--page:#12171d;--card:#1a2129;--ink:#dfe6ee;--soft:#97a5b4;--line:#2f3a45;--hover:#212a34;
 --deed:#78aef0;--bad:#ff9b92;--bad-back:#46211f;--warn:#ffc766;--warn-back:#3f3018;--good:#7fd6a0;
 --good-back:#1b3626;--calm-back:#2a343f;--bar:#0f1e2e}
+body.body--dark .text-primary{color:var(--deed)!important}
 body,body.body--dark{background:var(--page);color:var(--ink)}
 body,.q-btn,.q-field{font-family:system-ui,-apple-system,"Segoe UI","Noto Sans CJK SC","Microsoft YaHei",sans-serif;
 font-size:14px;line-height:1.45}
@@ -50,7 +51,7 @@ color:var(--ink)}
 .fw-table .q-table tbody td{height:36px;padding:5px 12px}.fw-table .q-table th{padding:6px 12px;height:36px}
 .fw-table td.fw-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .fw-table td.fw-time{white-space:nowrap;font-variant-numeric:tabular-nums}
-.fw-table td.fw-long{min-width:15rem}
+.fw-table td.fw-long{min-width:13rem}.fw-table td.fw-name{white-space:nowrap}
 .fw-table tbody tr:hover{background:var(--hover)}.fw-table .q-table__bottom{min-height:40px;color:var(--soft)}
 .fw-tools{width:100%;gap:.5rem;align-items:center;flex-wrap:wrap}
 .fw-tools .q-field{min-width:9rem}
@@ -64,7 +65,10 @@ padding-top:.1rem}
 .fw-lead{font-size:1.02rem}.fw-pre{white-space:pre-line}
 .fw-notice{border-left:3px solid var(--warn);background:var(--warn-back);padding:.6rem .9rem;border-radius:4px;
 width:100%;align-items:center;justify-content:space-between}
-.fw-chart{width:100%;height:250px}.fw-narrow{display:none}
+.fw-chart{width:100%;height:250px}.fw-charts{display:grid;gap:1rem;width:100%;
+grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}.fw-charts .fw-chart{height:200px}.fw-form{max-width:46rem}
+.fw-find{max-width:30rem}.fw-nowrap{white-space:nowrap}
+.fw-logout{background:none;border:0;color:inherit;font:inherit;cursor:pointer;padding:0}.fw-narrow{display:none}
 .q-field--outlined .q-field__control{border-radius:6px}
 :focus-visible{outline:2px solid var(--deed);outline-offset:1px}
 @media (max-width:1000px){.fw-main,.fw-two{grid-template-columns:minmax(0,1fr)}}

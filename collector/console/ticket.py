@@ -12,10 +12,9 @@ from collector.console.acts import buttons
 from collector.console.charts import Forecast, Lines, chart
 from collector.console.frame import TONES, badge, card, drawn, facts, framed, heading, later, missing, path, visit_of
 from collector.console.labels import field_label, table_label
-from collector.console.listing import Listing
-from collector.console.sentences import Focus, Sentence, focus, told
-from collector.console.tickets import ticket_columns, ticket_row
-from collector.console.units import unit
+from collector.console.sentences import Focus, Sentence, focus, plain_fields, told
+from collector.console.tickets import brief
+from collector.console.units import is_state, unit
 from collector.console.visit import Visit
 from collector.series.store import Points, SeriesKey
 from collector.tickets.lifecycle import SYSTEM, Kind, State
@@ -76,7 +75,7 @@ def _draw(visit: Visit, whole: Whole) -> None:
         with ui.element("div").classes("fw-col"):
             _advice(visit, ticket)
             if ticket.reason is not None:
-                _why(visit, ticket, ticket.reason)
+                _why(visit, ticket.reason)
                 _curve(visit, whole, ticket.reason)
         with ui.element("div").classes("fw-col"):
             _about(visit, ticket)
@@ -113,20 +112,19 @@ def _about(visit: Visit, ticket: Ticket) -> None:
         )
 
 
-def _why(visit: Visit, ticket: Ticket, reason: Reason) -> None:
+def _why(visit: Visit, reason: Reason) -> None:
     say = visit.say
     with card(say("why")):
         ui.label(say("holds_since", at=visit.at(reason.since))).classes("fw-soft fw-small")
         with ui.element("div").classes("fw-evidence"):
             for sentence in told(reason, say):
                 _evidence(visit, sentence)
-        known = [
-            f"{field_label(name, say)} {visit.value(name, value)}" for name, value in reason.values.items()
-        ]
+        said = plain_fields(reason)
+        others = ((name, value) for name, value in reason.values.items() if name not in said)
+        known = [f"{field_label(name, say)} {visit.value(name, value)}" for name, value in others]
         if known:
             ui.label(" · ".join(known)).classes("fw-soft fw-small")
         ui.label(f"{reason.source} · {reason.rule} · {reason.version}").classes("fw-soft fw-mono")
-    assert ticket.rule, "only a rule gives a reason"
 
 
 def _evidence(visit: Visit, sentence: Sentence) -> None:
@@ -135,10 +133,10 @@ def _evidence(visit: Visit, sentence: Sentence) -> None:
         ui.label(_MARKS[sentence.held]).classes(f"fw-mark fw-{mark}")
         with ui.column().classes("gap-0"):
             with ui.row().classes("gap-2 items-baseline"):
-                ui.label(f"{sentence.what}:" if visit.say.language == "en" else f"{sentence.what}:")
+                ui.label(sentence.what)
                 ui.label(sentence.value).classes("text-weight-bold")
                 outcome = {True: "held", False: "not_held", None: "unknown"}[sentence.held]
-                ui.label(f"({sentence.limit}: {visit.say(outcome)})").classes("fw-soft")
+                ui.label(" · ".join(word for word in (sentence.limit, visit.say(outcome)) if word)).classes("fw-soft")
             if sentence.more:
                 ui.label(" · ".join(sentence.more)).classes("fw-small")
             ui.label(sentence.source).classes("fw-soft fw-mono")
@@ -159,8 +157,10 @@ def _curve(visit: Visit, whole: Whole, reason: Reason) -> None:
                 ui.label(visit.say("no_values")).classes("fw-soft")
                 return
             lines = [(field_label(key.field, visit.say), known)]
-            band = forecast(seen, known, at)
-            chart(Lines(unit(key.field), lines, seen.threshold, band, ticket.occurred_at), span, visit.say)
+            band = forecast(seen, at)
+            limit = None if is_state(key.field) else seen.threshold
+            steps = is_state(key.field)
+            chart(Lines(unit(key.field), lines, limit, band, ticket.occurred_at, steps), span, visit.say)
 
     later(visit, lambda: visit.ask_store(lambda: visit.parts.store.read([key], *span, most=800)), draw)
 
@@ -179,13 +179,14 @@ def _span(visit: Visit, ticket: Ticket, seen: Focus, at: int) -> tuple[int, int]
     return min(ticket.occurred_at, at) - before, min(end, visit.now)
 
 
-def forecast(seen: Focus, known: Points, at: int) -> Forecast | None:
-    """The forecast of a ticket's last word: made at `at`, from where the series stood then; None without one."""
+def forecast(seen: Focus, at: int) -> Forecast | None:
+    """The forecast of a ticket's last word, made at `at`; None without one."""
     evidence = seen.foretold
     if evidence is None or evidence.value is None or not {"low", "high"} <= evidence.detail.keys():
         return None
-    before = known.value[known.t <= at]
-    level = float(before[-1]) if len(before) else float(known.value[0])
+    # Where its line stood, not the last value: that one has noise of its own.
+    slope = evidence.detail.get("slope_per_day", 0.0)
+    level = (seen.threshold or 0.0) - slope * evidence.value / 86_400
     low, high = (at + int(evidence.detail[name] * 1000) for name in ("low", "high"))
     return Forecast(at, level, low, at + int(evidence.value * 1000), high)
 
@@ -221,5 +222,4 @@ def _earlier(visit: Visit, tickets: list[Ticket]) -> None:
         if not tickets:
             ui.label(visit.say("no_earlier")).classes("fw-soft")
             return
-        columns = [column for column in ticket_columns(visit) if column.key in ("title", "state", "occurred")]
-        Listing(visit, columns, [ticket_row(visit, ticket) for ticket in tickets], "earlier")
+        brief(visit, tickets, "earlier")

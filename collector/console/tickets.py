@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -17,25 +18,21 @@ from collector.tickets.ticket import Page, Search, Ticket
 _AGAIN_SECONDS = 30
 _PAGE = 100
 _LONGEST_TITLE = 200
+_MANY = 8
+"""From so many sites on one types to find one."""
 
 
 @ui.page("/tickets")
-async def tickets_page(
-    request: Request, state: str = "open", severity: str = "", site: str = "", text: str = "", mine: int = 0, after: str = ""
-) -> None:
+async def tickets_page(request: Request) -> None:
     """Tickets, newest first; the filters stand in the address, so that a view can be kept and sent."""
-    visit = visit_of(request)
-    wanted = Search(
-        states=(State(state),) if state in list(State) else (),
-        severity=severity if severity in SEVERITIES else None,
-        site=site or None,
-        text=text[:_LONGEST_TITLE] or None,
-        assignee=visit.actor if mine else None,
-    )
+    visit, asked = visit_of(request), request.query_params
+    wanted, after = _wanted(visit, asked), asked.get("after", "")
     with framed(visit, visit.say("tickets"), here="tickets"):
         with heading(visit.say("tickets")):
             tools = ui.row()
-        await drawn(visit, visit.ask(lambda: reads.site_names(visit.parts)), lambda names: _filters(visit, wanted, names))
+        await drawn(
+            visit, visit.ask(lambda: reads.site_names(visit.parts)), lambda names: _filters(visit, wanted, names)
+        )
 
         def find() -> Page:
             return visit.parts.tickets.search(wanted, limit=_PAGE, after=after or None)
@@ -57,18 +54,30 @@ async def tickets_page(
         await drawn(visit, visit.ask(find), draw)
 
 
+def _wanted(visit: Visit, asked: Mapping[str, str]) -> Search:
+    """The search that an address asks for; what it asks for in vain does not matter."""
+    state, severity = asked.get("state", State.OPEN), asked.get("severity", "")
+    return Search(
+        states=(State(state),) if state in list(State) else (),
+        severity=severity if severity in SEVERITIES else None,
+        site=asked.get("site") or None,
+        text=asked.get("text", "")[:_LONGEST_TITLE].strip() or None,
+        assignee=visit.actor if asked.get("mine") else None,
+    )
+
+
 def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
     say = visit.say
     state = wanted.states[0].value if wanted.states else "any"
     states = {one.value: say(one.value) for one in State} | {"any": say("any_state")}
     severities = {"": say("any_severity")} | {one: say(one) for one in SEVERITIES}
-    sites = {"": say("any_site")} | {id_: name for id_, name in names.items()}
+    sites = {"": say("any_site")} | names
     with ui.row().classes("fw-tools"):
         chosen = {
             "state": ui.select(states, value=state).props(f'aria-label="{say("state")}"'),
             "severity": ui.select(severities, value=wanted.severity or "").props(f'aria-label="{say("severity")}"'),
-            "site": ui.select(sites, value=wanted.site if wanted.site in names else "", with_input=len(names) > 8),
-            "text": ui.input(placeholder=say("search_tickets"), value=wanted.text or "").classes("grow"),
+            "site": ui.select(sites, value=wanted.site if wanted.site in names else "", with_input=len(names) > _MANY),
+            "text": ui.input(placeholder=say("search_tickets"), value=wanted.text or "").classes("grow fw-find"),
         }
         for field in chosen.values():
             field.props("outlined dense options-dense")
@@ -108,7 +117,16 @@ def _rows(visit: Visit, found: Page) -> list[Row]:
     return [ticket_row(visit, ticket) for ticket in found.tickets]
 
 
-def ticket_columns(visit: Visit, *, site: bool = True, device: bool = True) -> list[Column]:
+def brief(visit: Visit, tickets: list[Ticket], file: str) -> None:
+    """A narrow table of tickets, for where the rest is known."""
+    columns = [column for column in ticket_columns(visit) if column.key in ("title", "occurred")]
+    rows = [ticket_row(visit, ticket) for ticket in tickets]
+    for row in rows:
+        row["title"] = row["title"]._replace(under=f"{row['severity'].shown} · {row['state'].shown}")
+    Listing(visit, columns, rows, file)
+
+
+def ticket_columns(visit: Visit, *, site: bool = True) -> list[Column]:
     """The columns of a table of tickets."""
     say = visit.say
     columns = [
@@ -120,7 +138,7 @@ def ticket_columns(visit: Visit, *, site: bool = True, device: bool = True) -> l
         Column("assignee", say("assignee"), wide=True),
         Column("occurred", say("occurred"), "time"),
     ]
-    return [column for column in columns if (site or column.key != "site") and (device or column.key != "device")]
+    return [column for column in columns if site or column.key != "site"]
 
 
 def ticket_row(visit: Visit, ticket: Ticket) -> Row:
@@ -131,12 +149,14 @@ def ticket_row(visit: Visit, ticket: Ticket) -> Row:
         state += f" · {say('recovered')}"
     taken = ticket.assignee or ticket.acknowledged_by
     return {
-        "severity": Cell(say(ticket.severity), -SEVERITIES.index(ticket.severity), tone=TONES[ticket.severity], badge=True),
+        "severity": Cell(
+            say(ticket.severity), -SEVERITIES.index(ticket.severity), tone=TONES[ticket.severity], badge=True
+        ),
         "title": Cell(visit.text(ticket.title), None, path("tickets", ticket.id)),
         "state": Cell(state),
         "site": Cell(ticket.site, None, path("sites", ticket.site)),
         "device": Cell(ticket.device, None, path("sites", ticket.site, ticket.device) if ticket.device else ""),
-        "assignee": Cell(taken or "–", tone="" if taken else "soft"),
+        "assignee": Cell(taken or "—", tone="" if taken else "soft"),
         "occurred": Cell(visit.ago(ticket.occurred_at), ticket.occurred_at, saved=visit.at(ticket.occurred_at)),
     }
 
@@ -148,7 +168,8 @@ async def new_ticket_page(request: Request, site: str = "", device: str = "") ->
     say = visit.say
     with framed(visit, say("new_ticket"), here="new_ticket"):
         heading(say("new_ticket"), way=[(say("tickets"), "/tickets")])
-        with card():
+        with card() as made:
+            made.classes("fw-form")
             await drawn(
                 visit,
                 visit.ask(lambda: reads.site_names(visit.parts)),
@@ -159,7 +180,7 @@ async def new_ticket_page(request: Request, site: str = "", device: str = "") ->
 def _form(visit: Visit, names: dict[str, str], site: str | None, device: str) -> None:
     say = visit.say
     sites = {id_: f"{name} ({id_})" for id_, name in names.items()}
-    where = ui.select(sites, label=say("site"), value=site, with_input=len(sites) > 8).classes("w-full")
+    where = ui.select(sites, label=say("site"), value=site, with_input=len(sites) > _MANY).classes("w-full")
     what = ui.select({"": say("no_device")}, label=say("device"), value="").classes("w-full")
     severity = ui.radio({one: say(one) for one in SEVERITIES}, value="warning").props("inline dense")
     title = ui.input(say("what_is_wrong")).props(f"maxlength={_LONGEST_TITLE}").classes("w-full")
@@ -178,7 +199,9 @@ def _form(visit: Visit, names: dict[str, str], site: str | None, device: str) ->
             ui.notify(say("needs_site" if not where.value else "needs_title"), type="warning")
             return
         try:
-            made = await _made(visit, where.value, what.value or "", severity.value, title.value.strip(), text.value or "")
+            made = await _made(
+                visit, where.value, what.value or "", severity.value, title.value.strip(), text.value or ""
+            )
         except LoggedOut:
             ui.notify(say("logged_out"), type="negative")
         except Unanswered as trouble:
@@ -187,7 +210,7 @@ def _form(visit: Visit, names: dict[str, str], site: str | None, device: str) ->
         else:
             ui.navigate.to(path("tickets", made.id))
 
-    where.on_value_change(lambda: devices())
+    where.on_value_change(lambda: devices(""))
     ui.button(say("make"), on_click=make).props("no-caps unelevated").classes("self-start")
     if site:
         ui.timer(0.01, lambda: devices(device), once=True)

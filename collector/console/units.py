@@ -32,6 +32,28 @@ class Scale(NamedTuple):
     unit: str
 
 
+def is_state(field: str) -> bool:
+    """Whether a field says how something is rather than how much of it there is."""
+    return field == "up" or field in YES_NO or field in _STATUSES
+
+
+def lasting(seconds: float, say: Say) -> str:
+    """A span that is read closely, in two units: "5 d 7 h", "41.3 h", "6 h 20 min"."""
+    spans = _SPANS[say.language]
+    if not math.isfinite(seconds) or seconds < 120:  # noqa: PLR2004 - seconds say it best
+        return measured(seconds, "s", say)
+    (day, days), (hour, hours), (minute, minutes) = spans[:3]
+    if seconds >= 10 * day:
+        return f"{seconds / day:.0f} {days}"
+    if 12 * hour <= seconds < 4 * day:
+        return f"{seconds / hour:.3g} {hours}"
+    (large, long), (small, short) = (
+        ((day, days), (hour, hours)) if seconds >= day else ((hour, hours), (minute, minutes))
+    )
+    whole, rest = divmod(round(seconds / small), round(large / small))
+    return " ".join([f"{whole} {long}"] * bool(whole) + [f"{rest} {short}"] * bool(rest))
+
+
 def unit(field: str) -> str:
     """The unit of a field; empty for a count or a state."""
     return _MORE_UNITS.get(field) or unit_of(field)

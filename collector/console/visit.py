@@ -118,12 +118,12 @@ class Visit:
 
     def at(self, t: int | None) -> str:
         """An instant in the visitor's zone, "2026-11-22 16:50:57"; a dash for none."""
-        return "–" if t is None else datetime.fromtimestamp(t / 1000, self.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return "—" if t is None else datetime.fromtimestamp(t / 1000, self.zone).strftime("%Y-%m-%d %H:%M:%S")
 
     def ago(self, t: int | None) -> str:
         """How long ago an instant is, in one unit; a dash for none."""
         if t is None:
-            return "–"
+            return "—"
         seconds = (self.now - t) / 1000
         for size, word in _SPANS:
             if seconds >= 2 * size:

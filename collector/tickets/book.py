@@ -317,9 +317,10 @@ def _says(text: str) -> ColumnElement[bool]:
     # Both databases keep JSON as it was written, with everything beyond ASCII escaped.
     escaped = json.dumps(text)[1:-1]
     plain = (_t.c.device, _t.c.instance, _t.c.id)
-    return or_(cast(_t.c.title, Text).icontains(escaped, autoescape=True), *(
-        column.icontains(text, autoescape=True) for column in plain
-    ))
+    return or_(
+        cast(_t.c.title, Text).icontains(escaped, autoescape=True),
+        *(column.icontains(text, autoescape=True) for column in plain),
+    )
 
 
 def _advance(connection: Connection, position: int) -> int:
