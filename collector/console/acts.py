@@ -41,8 +41,11 @@ def buttons(visit: Visit, ticket: Ticket) -> None:
         if isinstance(judge(standing, act, "text"), Refusal):
             continue
         first = act is Act.ACKNOWLEDGE
-        button = ui.button(visit.say(f"act_{act.value}"), icon=_ICONS[act]).props("no-caps dense")
-        button.props("unelevated" if first else "outline").classes("px-3").mark(f"act-{act.value}")
+        colour = "primary" if first else None
+        button = ui.button(visit.say(f"act_{act.value}"), icon=_ICONS[act], color=colour).props("no-caps dense")
+        button.props("unelevated" if first else "outline").classes("px-3" if first else "px-3 fw-deed").mark(
+            f"act-{act.value}"
+        )
         if first:
             button.on_click(lambda act=act: _do(visit, ticket, act, ""))
         else:
@@ -63,8 +66,8 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
 
         with ui.row().classes("w-full justify-end gap-2"):
             if act is Act.ASSIGN and ticket.assignee != visit.actor:
-                ui.button(say("to_me"), on_click=lambda: confirmed(visit.actor)).props("flat no-caps dense")
-            ui.button(say("cancel"), on_click=dialog.close).props("flat no-caps dense")
+                ui.button(say("to_me"), on_click=lambda: confirmed(visit.actor), color=None).props("flat no-caps dense")
+            ui.button(say("cancel"), on_click=dialog.close, color=None).props("flat no-caps dense")
             done = ui.button(say(f"act_{act.value}"), on_click=lambda: confirmed(None))
             done.props("unelevated no-caps dense").classes("px-3 fw-confirm")
 

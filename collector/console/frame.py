@@ -152,7 +152,7 @@ def notice(visit: Visit, text: str) -> None:
     """Says what is wrong where it is wrong, with a way to try again."""
     with ui.row().classes("fw-notice").props('role="alert"'):
         ui.label(text)
-        ui.button(visit.say("try_again"), on_click=ui.navigate.reload).props("flat dense no-caps")
+        ui.button(visit.say("try_again"), on_click=ui.navigate.reload, color=None).props("flat dense no-caps")
 
 
 def missing(visit: Visit, what: str) -> None:

@@ -72,7 +72,6 @@ def _columns(visit: Visit) -> list[Column]:
         Column("heard", say("heard"), "time"),
         Column("lag", say("lag"), "number"),
         Column("watermark", say("watermark"), "number", wide=True),
-        Column("records", say("records"), "number", wide=True),
         Column("duplicates", say("duplicates"), "number", wide=True),
         Column("gaps", say("gaps"), "number", wide=True),
         Column("lost", say("declared_lost"), "number"),
@@ -97,7 +96,6 @@ def _row(visit: Visit, one: Ingest) -> Row:
         "watermark": _count(one.watermark)._replace(
             under=visit.say("of_spool", oldest=f"{one.oldest:,}", head=f"{one.head:,}")
         ),
-        "records": _count(one.records),
         "duplicates": _count(one.duplicates),
         "gaps": _count(one.gaps),
         "lost": _count(one.lost, "warn"),

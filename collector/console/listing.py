@@ -84,8 +84,8 @@ class Listing:
 
     def export_button(self) -> None:
         """A button that saves what the table shows."""
-        button = ui.button(self._visit.say("export"), icon="download", on_click=self._save)
-        button.props("flat dense no-caps").classes("fw-wide")
+        button = ui.button(self._visit.say("export"), icon="download", on_click=self._save, color=None)
+        button.props("flat dense no-caps").classes("fw-wide fw-deed")
 
     def _save(self) -> None:
         ui.download.content(as_csv(self._columns, self._rows), f"{self._file}.csv", "text/csv")

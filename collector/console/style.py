@@ -9,7 +9,7 @@ SHEET = """
 body.body--dark{--page:#12171d;--card:#1a2129;--ink:#dfe6ee;--soft:#97a5b4;--line:#2f3a45;--hover:#212a34;
 --deed:#78aef0;--bad:#ff9b92;--bad-back:#46211f;--warn:#ffc766;--warn-back:#3f3018;--good:#7fd6a0;
 --good-back:#1b3626;--calm-back:#2a343f;--bar:#0f1e2e}
-body.body--dark .text-primary{color:var(--deed)!important}
+.fw-deed{color:var(--deed)}body.body--dark .q-table td,body.body--dark .q-table th{border-color:var(--line)}
 body,body.body--dark{background:var(--page);color:var(--ink)}
 body,.q-btn,.q-field{font-family:system-ui,-apple-system,"Segoe UI","Noto Sans CJK SC","Microsoft YaHei",sans-serif;
 font-size:14px;line-height:1.45}
