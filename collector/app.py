@@ -134,13 +134,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         registry=metrics.registry(metrics.Figures(databases.journal, databases.service, gauges)),
         now=clock.now,
     )
-    app: ASGIApp = application(parts, serves=settings.role.serves)
-    console = _console(settings, parts, register) if settings.role.serves and settings.console.enabled else None
-    if console is not None:
-        app = console.beside(app)
-    collector = Collector(Server(app, adapters.listener, lifespan=console is not None))
-    if console is not None:
-        collector.add(end=console.close)
+    collector = _serving(settings, parts, register, adapters.listener)
     collector.add(end=databases.close)
     collector.add(end=store.close)
     collector.add(end=bus.close)
@@ -150,6 +144,17 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         scheduler = _scheduler(ingest, store, clock, settings)
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
     collector.add(begin=collector.server.start, end=collector.server.close)
+    return collector
+
+
+def _serving(settings: Settings, parts: Parts, register: Register, listener: socket.socket) -> Collector:
+    """A collector with nothing but its server: the API, and the console where the settings want one."""
+    app: ASGIApp = application(parts, serves=settings.role.serves)
+    if not (settings.role.serves and settings.console.enabled):
+        return Collector(Server(app, listener))
+    console = _console(settings, parts, register)
+    collector = Collector(Server(console.beside(app), listener, lifespan=True))
+    collector.add(end=console.close)
     return collector
 
 

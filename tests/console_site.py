@@ -144,57 +144,55 @@ def _shape(kind: DeviceKind, profile: str, parts: Sequence[tuple[str, list[str],
     return Shape(kind, profile, Source.SNMP, [TableShape(*part) for part in parts])
 
 
+DAYS = np.arange(POLLS) * STEP / 86_400_000
+ONES, ZEROS = np.ones(POLLS), np.zeros(POLLS)
+ENDED = np.where(np.arange(POLLS) >= POLLS - 4, 0.0, 1.0)
+DEVICE = ("device", [""], ["up", "rtt_seconds"])
+VOLUME = ("volume", ["1", "2"], ["used_percent", "total_bytes", "overwrite"])
+RECORDER = _shape(
+    DeviceKind.RECORDER, "hikvision.recorder", [DEVICE, VOLUME, ("disk", ["1", "2"], ["temperature_celsius", "status"])]
+)
+UPS = _shape(
+    DeviceKind.UPS, "ups.apc", [DEVICE, ("ups", [""], ["on_battery", "charge_percent", "runtime_seconds", "status"])]
+)
+
+
 def _devices() -> list[Described]:
     """(name, shape, values) of everything on the site; the same at every call."""
     noise = np.random.default_rng(7)
-    days = np.arange(POLLS) * STEP / 86_400_000
-    ones, zeros = np.ones(POLLS), np.zeros(POLLS)
-    wave = np.sin(days * 2 * np.pi)
-    ended = np.where(np.arange(POLLS) >= POLLS - 4, 0.0, 1.0)
+    wave = np.sin(DAYS * 2 * np.pi)
     rtt = 0.003 + 0.001 * noise.random(POLLS)
-    device = ("device", [""], ["up", "rtt_seconds"])
-    recorder = _shape(
-        DeviceKind.RECORDER,
-        "hikvision.recorder",
-        [
-            device,
-            ("volume", ["1", "2"], ["used_percent", "total_bytes", "overwrite"]),
-            ("disk", ["1", "2"], ["temperature_celsius", "status"]),
-        ],
-    )
-    filling = 56 + 4.8 * days + 2.5 * noise.standard_normal(POLLS)
-    volumes = [filling, 41 + wave, 8e12 * ones, 8e12 * ones, zeros, zeros]
-    volumes = [filling, 8e12 * ones, zeros, 41 + wave, 8e12 * ones, zeros]
-    disks = [38 + 2 * wave, zeros, 41 + 2 * wave, zeros]
-    ups = _shape(
-        DeviceKind.UPS,
-        "ups.apc",
-        [device, ("ups", [""], ["on_battery", "charge_percent", "runtime_seconds", "status"])],
-    )
-    runtime = np.where(ended == 1, 3300 - 40 * days, 1500)
-    charge = np.where(ended == 1, 100, 47.0)
     camera = _shape(
-        DeviceKind.CAMERA, "hikvision.camera", [device, ("host", [""], ["cpu_percent", "memory_used_percent"])]
+        DeviceKind.CAMERA, "hikvision.camera", [DEVICE, ("host", [""], ["cpu_percent", "memory_used_percent"])]
     )
     load = [35 + 10 * wave + noise.random(POLLS), 52 + noise.random(POLLS)]
     switch = _shape(
         DeviceKind.SWITCH,
         "switch.generic",
-        [device, ("interface", PORTS, ["up", "in_bits_per_second", "out_bits_per_second"])],
+        [DEVICE, ("interface", PORTS, ["up", "in_bits_per_second", "out_bits_per_second"])],
     )
-    traffic = [
-        row
-        for at in range(len(PORTS))
-        for row in (ones, 4e6 * (1 + 0.3 * wave) + at * 5e5, 2e5 + 1e4 * noise.random(POLLS))
-    ]
+    flows = [(4e6 * (1 + 0.3 * wave) + at * 5e5, 2e5 + 1e4 * noise.random(POLLS)) for at in range(len(PORTS))]
     listed = [
-        ("nvr-1", recorder, [ones, rtt, *volumes, *disks]),
-        ("ups-1", ups, [ones, rtt, 1 - ended, charge, runtime, 1 - ended]),
-        ("cam-gate", camera, [ended, rtt, *load]),
-        *((f"cam-{at:02}", camera, [ones, rtt, *load]) for at in range(1, 7)),
-        ("sw-1", switch, [ones, rtt, *traffic]),
+        ("nvr-1", RECORDER, [ONES, rtt, *_volumes_and_disks(noise, wave)]),
+        ("ups-1", UPS, [ONES, rtt, *_failing_mains()]),
+        ("cam-gate", camera, [ENDED, rtt, *load]),
+        *((f"cam-{at:02}", camera, [ONES, rtt, *load]) for at in range(1, 7)),
+        ("sw-1", switch, [ONES, rtt, *(row for flow in flows for row in (ONES, *flow))]),
     ]
     return [(name, shape, np.array(values).T) for name, shape, values in listed]
+
+
+def _volumes_and_disks(noise: np.random.Generator, wave: Floats) -> list[Floats]:
+    """Volume 1 fills by 4.8 % a day, volume 2 does not."""
+    filling = 56 + 4.8 * DAYS + 2.5 * noise.standard_normal(POLLS)
+    volumes = [filling, 8e12 * ONES, ZEROS, 41 + wave, 8e12 * ONES, ZEROS]
+    return [*volumes, 38 + 2 * wave, ZEROS, 41 + 2 * wave, ZEROS]
+
+
+def _failing_mains() -> list[Floats]:
+    """On battery since the last polls."""
+    runtime = np.where(ENDED == 1, 3300 - 40 * DAYS, 1500)
+    return [1 - ENDED, np.where(ENDED == 1, 100, 47.0), runtime, 1 - ENDED]
 
 
 def _rows(name: str, shape: Shape, values: Floats, at: int) -> Rows:

@@ -11,6 +11,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from collector.database import open_sqlite
+from collector.register import Register
 from tests.console_site import Shown, running
 from tests.e2e.browser import Browser, browser
 
@@ -46,12 +48,7 @@ def ticket_of(shown: Shown, rule: str) -> str:
     return found
 
 
-def chinese(text: str) -> bool:
-    return bool(re.search(r"[\u4e00-\u9fff]", text))
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(("language", "theme"), [("zh", "dark"), ("en", "light")])
 def test_every_page_is_read_in_either_language_without_a_request_to_anybody_else(
     engineer: Browser, shown: Shown, language: str, theme: str
 ) -> None:
@@ -65,9 +62,8 @@ def test_every_page_is_read_in_either_language_without_a_request_to_anybody_else
         assert engineer.driver.execute_script("return document.documentElement.lang").startswith(language)
         dark = engineer.driver.find_elements(By.CSS_SELECTOR, "body.body--dark")
         assert bool(dark) == (theme == "dark"), path
-        if language == "en" and path in ("/rules", "/tickets/new"):
-            text = engineer.text().replace("港口北仓", "")
-            assert path == "/rules" or not chinese(text)
+        if language == "en" and path in ("/tickets/new", "/sites/harbour/nvr-1", "/sites/nowhere"):
+            assert not re.search(r"[\u4e00-\u9fff]", engineer.text()), path
     assert engineer.strangers() == []
     assert engineer.complaints == []
 
@@ -133,7 +129,7 @@ def test_a_ticket_is_worked_on_in_the_name_of_who_is_logged_in(engineer: Browser
         assert event["actor"] == "Mei"
         assert detail.items() <= event["detail"].items()
     engineer.open(f"/tickets/{id_}")
-    assert "Mei · resolved\nPoE port dead, moved" in engineer.text()
+    assert re.search(r"Mei · resolved\s+PoE port dead, moved", engineer.text()), engineer.text()
 
 
 def test_closing_while_the_fault_holds_asks_for_a_reason(engineer: Browser, shown: Shown) -> None:
@@ -192,9 +188,6 @@ def test_the_range_of_a_devices_curves_is_chosen(engineer: Browser) -> None:
 
 
 def test_a_revoked_token_ends_its_session(shown: Shown, tmp_path: Path) -> None:
-    from collector.database import open_sqlite
-    from collector.register import Register
-
     with browser(shown.address, tmp_path) as other:
         other.log_in(shown.revocable)
         other.open("/tickets")
