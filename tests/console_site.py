@@ -6,6 +6,7 @@ Series go through the real engine, so that tickets are those the rules make of t
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -244,6 +245,7 @@ def running(folder: Path, *, language: str = "auto") -> Iterator[Shown]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running(Path(sys.argv[1])) as shown:
         print(shown.address, shown.token, flush=True)  # noqa: T201
         with contextlib.suppress(KeyboardInterrupt):

@@ -55,7 +55,11 @@ def options(content: Lines, span: tuple[int, int], say: Say) -> dict[str, Any]:
     values = [value for _, points in content.lines for value in points.value.tolist()]
     known = values + ([content.threshold] if content.threshold is not None else [])
     axis = scale(content.unit, known, say)
-    end = span[1] if content.forecast is None else max(span[1], content.forecast.high)
+    end = (
+        span[1]
+        if content.forecast is None
+        else max(span[1], content.forecast.high + (content.forecast.high - span[0]) // 40)
+    )
     series = [_line(name, points, axis, content) for name, points in content.lines]
     if content.forecast is not None and content.threshold is not None:
         series += _band(content.forecast, content.threshold, axis, say)
@@ -116,7 +120,10 @@ def _line(name: str, points: Points, axis: Scale, content: Lines) -> dict[str, A
 
 
 def _band(forecast: Forecast, threshold: float, axis: Scale, say: Say) -> list[dict[str, Any]]:
-    """The dashed line of the trend, and a band between its earliest and latest crossing, stacked on its lower edge."""
+    """The dashed line of the trend, the band to its earliest and latest crossing, and that interval on the threshold.
+
+    The band is two stacked lines: its lower edge, unseen, and the room above it.
+    """
     level, limit = forecast.level / axis.size, threshold / axis.size
     share = (forecast.low - forecast.t) / max(forecast.high - forecast.t, 1)
     slow = level + (limit - level) * share  # Where the latest crossing's line stands at the earliest crossing.
@@ -128,6 +135,8 @@ def _band(forecast: Forecast, threshold: float, axis: Scale, say: Say) -> list[d
     base = [[t, _rounded(low)] for t, low in zip(times, lower, strict=True)]
     room = [[t, _rounded(high - low)] for t, low, high in zip(times, lower, upper, strict=True)]
     middle = [[forecast.t, _rounded(level)], [forecast.middle, _rounded(limit)]]
+    reach = [[forecast.low, _rounded(limit)], [forecast.high, _rounded(limit)]]
+    thick = {"width": 7, "color": _BAD, "opacity": 0.55, "cap": "round"}
     dashed = {"width": 1.6, "type": "dashed", "color": _BAD}
     return [
         {
@@ -137,6 +146,14 @@ def _band(forecast: Forecast, threshold: float, axis: Scale, say: Say) -> list[d
             "data": middle,
             "lineStyle": dashed,
             "color": _BAD,
+        },
+        {
+            "type": "line",
+            "showSymbol": False,
+            "silent": True,
+            "data": reach,
+            "lineStyle": thick,
+            "tooltip": quiet["tooltip"],
         },
         {**quiet, "name": "", "data": base},
         {**quiet, "name": " ", "data": room, "areaStyle": {"color": _BAD, "opacity": 0.16}},

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from collector.console import reads
 from collector.console.charts import MOST_LINES, Lines, chart
-from collector.console.frame import card, drawn, facts, framed, heading, later, missing, path, visit_of
+from collector.console.frame import card, drawn, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.labels import field_label, inventory_label, table_label
 from collector.console.listing import Cell, Column, Listing
 from collector.console.tickets import brief
@@ -50,7 +50,7 @@ async def device_page(request: Request, site: str, device: str) -> None:
         with framed(visit, device, here="fleet"):
             _draw(visit, row)
 
-    await drawn(visit, visit.ask(lambda: reads.device(visit.parts, site, device)), draw)
+    await paged(visit, visit.ask(lambda: reads.device(visit.parts, site, device)), draw)
 
 
 def _draw(visit: Visit, row: Mapping[str, Any]) -> None:

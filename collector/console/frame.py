@@ -173,6 +173,17 @@ async def drawn(visit: Visit, asked: Awaitable[T], draw: Callable[[T], None]) ->
         draw(answer)
 
 
+async def paged(visit: Visit, asked: Awaitable[T], draw: Callable[[T], None]) -> None:
+    """Draws a whole page from what was asked for, or a page that says why there is no answer."""
+    try:
+        answer = await asked
+    except Unanswered as wrong:
+        with framed(visit, "forewarn"):
+            notice(visit, str(wrong))
+    else:
+        draw(answer)
+
+
 def later(visit: Visit, ask: Callable[[], Awaitable[T]], draw: Callable[[T], None]) -> Callable[[], Awaitable[None]]:
     """A place that is filled once the page is shown, so that what is slow holds up nothing; gives what fills it anew."""
     place = ui.column().classes("w-full gap-4")

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from collector.api.ingest import Ingest
 from collector.console import reads
-from collector.console.frame import TONES, badge, card, drawn, facts, framed, heading, later, missing, path, visit_of
+from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.listing import Cell, Column, Listing, Row
 from collector.console.reads import AgentLine, ConsentLine, Open, Site
 from collector.console.tickets import ticket_columns, ticket_row
@@ -36,7 +36,7 @@ async def site_page(request: Request, site: str) -> None:
         with framed(visit, found.name, here="fleet"):
             _draw(visit, found)
 
-    await drawn(visit, visit.ask(lambda: reads.site(visit.parts, site)), draw)
+    await paged(visit, visit.ask(lambda: reads.site(visit.parts, site)), draw)
 
 
 def _draw(visit: Visit, site: Site) -> None:

@@ -10,7 +10,7 @@ from nicegui import ui
 from collector.console import reads
 from collector.console.acts import buttons
 from collector.console.charts import Forecast, Lines, chart
-from collector.console.frame import TONES, badge, card, drawn, facts, framed, heading, later, missing, path, visit_of
+from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.labels import field_label, table_label
 from collector.console.sentences import Focus, Sentence, focus, plain_fields, told
 from collector.console.tickets import brief
@@ -50,7 +50,7 @@ async def ticket_page(request: Request, ticket: str) -> None:
         with framed(visit, visit.text(whole.ticket.title), here="tickets"):
             _draw(visit, whole)
 
-    await drawn(visit, visit.ask(lambda: _whole(visit, ticket)), draw)
+    await paged(visit, visit.ask(lambda: _whole(visit, ticket)), draw)
 
 
 def _whole(visit: Visit, id_: str) -> Whole | None:
