@@ -159,7 +159,7 @@ def _serving(settings: Settings, parts: Parts, register: Register, listener: soc
 
 
 def _console(settings: Settings, parts: Parts, register: Register) -> Console:
-    from collector.console.opening import Console  # NiceGUI takes 2 s and 18 MB: only where it is used.
+    from collector.console.opening import Console  # NiceGUI takes a second and 24 MB: only where it is used.
 
     return Console(
         parts,
