@@ -14,8 +14,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from starlette.types import ASGIApp
 
 from collector import memory, metrics
 from collector.api.application import application
@@ -46,6 +48,9 @@ from forewarn.settings import SettingError
 from forewarn.telemetry import Log
 from rules.engine import Engine
 from rules.ruleset import ruleset
+
+if TYPE_CHECKING:
+    from collector.console.opening import Console
 
 log = Log(__name__)
 
@@ -133,7 +138,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         registry=metrics.registry(metrics.Figures(databases.journal, databases.service, gauges)),
         now=clock.now,
     )
-    collector = Collector(Server(application(parts, serves=settings.role.serves), adapters.listener))
+    collector = _serving(settings, parts, register, adapters.listener)
     collector.add(end=databases.close)
     collector.add(end=store.close)
     collector.add(end=bus.close)
@@ -144,6 +149,29 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
     collector.add(begin=collector.server.start, end=collector.server.close)
     return collector
+
+
+def _serving(settings: Settings, parts: Parts, register: Register, listener: socket.socket) -> Collector:
+    """A collector with nothing but its server: the API, and the console where the settings want one."""
+    app: ASGIApp = application(parts, serves=settings.role.serves)
+    if not (settings.role.serves and settings.console.enabled):
+        return Collector(Server(app, listener))
+    console = _console(settings, parts, register)
+    collector = Collector(Server(console.beside(app), listener, lifespan=True))
+    collector.add(end=console.close)
+    return collector
+
+
+def _console(settings: Settings, parts: Parts, register: Register) -> Console:
+    from collector.console.opening import Console  # NiceGUI takes a second and 24 MB: only where it is used.
+
+    return Console(
+        parts,
+        ruleset(rule_texts(settings.rules)),
+        folder=settings.folder,
+        look_up=register.actor_of,
+        language=settings.console.language,
+    )
 
 
 class _Ingest:

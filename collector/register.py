@@ -215,15 +215,19 @@ class Register:
         if not actor.strip():
             raise RegisterError("a token needs the name of the person who acts with it")
         token = f"fw_{secrets.token_urlsafe(32)}"
-        row = {"id": str(ULID()), "digest": _digest(token), "actor": actor.strip(), "created": self._now()}
+        row = {"id": str(ULID()), "digest": token_digest(token), "actor": actor.strip(), "created": self._now()}
         with stated("service"), self._engine.begin() as connection:
             connection.execute(sa.insert(tables.token).values(row))
         return token
 
     def actor(self, token: str) -> str | None:
         """Whose token this is; None when it is nobody's or was revoked."""
+        return self.actor_of(token_digest(token))
+
+    def actor_of(self, digest: str) -> str | None:
+        """Whose token has this digest; None when it is nobody's or was revoked."""
         table = tables.token
-        mine = sa.select(table.c.actor).where(table.c.digest == _digest(token), table.c.revoked.is_(None))
+        mine = sa.select(table.c.actor).where(table.c.digest == digest, table.c.revoked.is_(None))
         with stated("service"), reading(self._engine) as connection:
             return connection.execute(mine).scalar()
 
@@ -234,7 +238,7 @@ class Register:
             RegisterError: it is nobody's already.
         """
         table = tables.token
-        mine = sa.update(table).where(table.c.digest == _digest(token), table.c.revoked.is_(None))
+        mine = sa.update(table).where(table.c.digest == token_digest(token), table.c.revoked.is_(None))
         with stated("service"), self._engine.begin() as connection:
             if not connection.execute(mine.values(revoked=self._now())).rowcount:
                 raise RegisterError("this token is not known or was revoked before")
@@ -336,5 +340,6 @@ def _trusted(connection: Connection) -> dict[str, set[str]]:
     return keys
 
 
-def _digest(token: str) -> str:
+def token_digest(token: str) -> str:
+    """What is kept of a token: it proves nothing to who has only this."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -185,6 +185,15 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
 
 
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The pages for people, on the address of the API."""
+
+    enabled: Annotated[bool, Meta(description="Whether there is a console.")] = True
+    language: Annotated[
+        Literal["auto", "zh", "en"], Meta(description="For who has chosen none; `auto` asks the browser.")
+    ] = "auto"
+
+
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A mail server that takes our notices."""
 
@@ -273,6 +282,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     journal: Annotated[Journal, Meta(description="What was taken in, as it was received.")] = Journal()
     rules: Annotated[Rules, Meta(description="What is a fault, and what will become one.")] = Rules()
     api: Annotated[Api, Meta(description="The HTTP API, health and metrics.")] = Api()
+    console: Annotated[Console, Meta(description="The pages for people.")] = Console()
     notices: Annotated[Notices, Meta(description="Who is told of a ticket.")] = Notices()
     log: Annotated[Log, Meta(description="The log goes to standard error.")] = Log()
 

@@ -79,7 +79,7 @@ def list_ingest(parts: Use, site: Filter = None, limit: Limit = 100, after: Afte
         query = query.where(agent.c.site == site)
     with reading(parts.service) as connection:
         rows = connection.execute(query).all()
-    items = _delivery(parts, {row.id: row.site for row in rows[:limit]})
+    items = delivery(parts, {row.id: row.site for row in rows[:limit]})
     return Page(items=items, next=items[-1].agent if len(rows) > limit else None)
 
 
@@ -90,10 +90,11 @@ def get_ingest(parts: Use, agent: Name) -> Ingest:
         site = connection.execute(select(tables.agent.c.site).where(tables.agent.c.id == agent)).scalar()
     if site is None:
         raise NotFound(f"there is no agent `{agent}`")
-    return _delivery(parts, {agent: site})[0]
+    return delivery(parts, {agent: site})[0]
 
 
-def _delivery(parts: Parts, sites: dict[str, str]) -> list[Ingest]:
+def delivery(parts: Parts, sites: dict[str, str]) -> list[Ingest]:
+    """The delivery of some agents, given with their sites, in that order."""
     ingest, mark = tables.ingest, tables.watermark
     asked = select(ingest).where(ingest.c.agent.in_(sites))
     with reading(parts.journal) as connection:

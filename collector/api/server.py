@@ -44,11 +44,24 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves an application on a bound socket, in a thread of its own."""
+    """Serves an application on a bound socket, in a thread of its own.
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    Args:
+        app: what is served.
+        listener: see `bound`.
+        lifespan: whether the application is told when serving begins and ends, and has sockets.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, lifespan: bool = False) -> None:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5, server_header=False
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on" if lifespan else "off",
+            ws="websockets-sansio" if lifespan else "none",
+            loop="asyncio",
+            timeout_graceful_shutdown=5,
+            server_header=False,
         )
         self._listener = listener
         self._server = uvicorn.Server(config)

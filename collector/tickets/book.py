@@ -11,12 +11,13 @@ Errors: see `collector.tickets.ticket`.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
@@ -307,7 +308,19 @@ def _conditions(wanted: Search) -> list[Any]:
     if wanted.holds is not None:
         cleared = _t.c.recovered.is_not(None) | (_t.c.rule == "")
         conditions.append(~cleared if wanted.holds else cleared)
+    if wanted.text:
+        conditions.append(_says(wanted.text))
     return conditions
+
+
+def _says(text: str) -> ColumnElement[bool]:
+    # Both databases keep JSON as it was written, with everything beyond ASCII escaped.
+    escaped = json.dumps(text)[1:-1]
+    plain = (_t.c.device, _t.c.instance, _t.c.id)
+    return or_(
+        cast(_t.c.title, Text).icontains(escaped, autoescape=True),
+        *(column.icontains(text, autoescape=True) for column in plain),
+    )
 
 
 def _advance(connection: Connection, position: int) -> int:

@@ -104,7 +104,7 @@ class Page(NamedTuple):
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tickets are wanted; what is None does not matter."""
+    """Which tickets are wanted; what is None does not matter. `text` is a part of a title, device, instance or id."""
 
     states: tuple[State, ...] = ()
     site: str | None = None
@@ -113,6 +113,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     severity: str | None = None
     assignee: str | None = None
     holds: bool | None = None
+    text: str | None = None
 
 
 def ticket_of(row: Mapping[Any, Any]) -> Ticket:

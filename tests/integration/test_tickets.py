@@ -197,6 +197,22 @@ def test_what_people_do_stands_in_the_history_with_their_names(book, clock):
     assert (reopened.state, reopened.closed_at) == (State.OPEN, None)
 
 
+def test_tickets_are_found_by_a_part_of_what_they_say(book, clock):
+    titles = {"门禁电源 100% 掉线": "Wei", "Door controller off": "Mei", "a_b": "Li"}
+    for title, device in titles.items():
+        book.create("Mei", site="s1", device=device, severity="warning", title={"zh": title, "en": title})
+
+    def found(text: str) -> list[str]:
+        return [ticket.title["en"] for ticket in book.search(Search(text=text)).tickets]
+
+    assert found("电源") == ["门禁电源 100% 掉线"]
+    assert found("DOOR") == ["Door controller off"]
+    assert found("mei") == ["Door controller off"]
+    assert found("100%") == ["门禁电源 100% 掉线"]
+    assert found("a%b") == []
+    assert found('"') == []
+
+
 def test_a_refused_act_says_why_and_changes_nothing(book):
     take(book, finding(position=1))
     id_ = only(book).id

@@ -26,7 +26,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Whom a tracked file may name: this machine, names that lead nowhere, and the standards we follow.
 KNOWN_HOSTS = re.compile(
     r"127\.\d+\.\d+\.\d+|[\w-]+|\[::1\]|[\w.-]*\bexample(\.\w+)?|[\w.-]+\.(test|invalid)"
-    r"|www\.apache\.org|www\.rfc-editor\.org|keepachangelog\.com|semver\.org|json-schema\.org"
+    r"|www\.apache\.org|www\.w3\.org|www\.rfc-editor\.org|keepachangelog\.com|semver\.org|json-schema\.org"
 )
 
 

@@ -1,0 +1,193 @@
+"""A device: what it said last, its curves over a chosen range, what it is, and its tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+from nicegui import ui
+
+from collector.console import reads
+from collector.console.charts import MOST_LINES, Lines, chart
+from collector.console.frame import card, drawn, facts, framed, heading, later, missing, paged, path, visit_of
+from collector.console.labels import field_label, inventory_label, table_label
+from collector.console.listing import Cell, Column, Listing
+from collector.console.tickets import brief
+from collector.console.units import is_state, tone, unit
+from collector.console.visit import Visit
+from collector.series.store import Points, SeriesKey
+from collector.tickets.ticket import Page, Search
+
+RANGES = {"1h": 3600, "24h": 86400, "7d": 7 * 86400, "30d": 30 * 86400}
+_FIRST = (
+    "volume.used_percent",
+    "ups.runtime_seconds",
+    "ups.charge_percent",
+    "host.cpu_percent",
+    "host.memory_used_percent",
+    "disk.temperature_celsius",
+    "poe.power_watts",
+    "interface.in_bits_per_second",
+    "agent.spool_records",
+    "device.rtt_seconds",
+    "device.up",
+)
+"""What is charted without being asked, in this order, as far as a device has it."""
+_CHARTS = 4
+_POINTS = 600
+
+
+@ui.page("/sites/{site}/{device}")
+async def device_page(request: Request, site: str, device: str) -> None:
+    """One device."""
+    visit = visit_of(request)
+
+    def draw(row: Any) -> None:
+        if row is None:
+            missing(visit, f"{site} / {device}")
+            return
+        with framed(visit, device, here="fleet"):
+            _draw(visit, row)
+
+    await paged(visit, visit.ask(lambda: reads.device(visit.parts, site, device)), draw)
+
+
+def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
+    say, site, device = visit.say, row["site"], row["device"]
+    with heading(device, way=[(say("fleet"), "/"), (site, path("sites", site))]):
+        ui.link(f"+ {say('new_ticket')}", f"/tickets/new?site={path(site)[1:]}&device={path(device)[1:]}")
+    store = visit.parts.store
+    with ui.element("div").classes("fw-main"):
+        with ui.element("div").classes("fw-col"):
+            later(
+                visit,
+                lambda: visit.ask_store(lambda: store.series(site, device)),
+                lambda keys: _Charts(visit, keys).show(),
+            )
+        with ui.element("div").classes("fw-col"):
+            _about(visit, row)
+            _tickets(visit, site, device)
+    later(
+        visit,
+        lambda: visit.ask_store(lambda: store.last(site, device)),
+        lambda newest: _values(visit, device, newest),
+    )
+
+
+def _about(visit: Visit, row: Mapping[str, Any]) -> None:
+    say = visit.say
+    with card(say("inventory")):
+        pairs = [(say("kind"), say(f"kind_{row['kind']}"), ""), (say("profile"), row["profile"], "")]
+        pairs += [(inventory_label(name, say), str(value), "") for name, value in sorted(row["inventory"].items())]
+        pairs += [(say("agent"), row["agent"], ""), (say("first_seen"), visit.at(row["first_seen"]), "")]
+        facts(pairs)
+        if not row["inventory"]:
+            ui.label(say("no_inventory")).classes("fw-soft fw-small")
+
+
+def _tickets(visit: Visit, site: str, device: str) -> None:
+    def draw(page: Page) -> None:
+        with ui.column().classes("w-full gap-1"):
+            ui.label(visit.say("tickets")).classes("fw-title")
+            brief(visit, page.tickets, f"tickets-{device}")
+
+    wanted = Search(site=site, device=device)
+    later(visit, lambda: visit.ask(lambda: visit.parts.tickets.search(wanted, limit=50)), draw)
+
+
+def _values(visit: Visit, device: str, newest: Mapping[SeriesKey, tuple[int, float]]) -> None:
+    say = visit.say
+    columns = [
+        Column("table", say("table")),
+        Column("instance", say("instance")),
+        Column("field", say("field")),
+        Column("value", say("value"), "number"),
+        Column("time", say("time"), "time"),
+    ]
+    rows = [
+        {
+            "table": Cell(table_label(key.table, say)),
+            "instance": Cell(key.instance or "—"),
+            "field": Cell(field_label(key.field, say)),
+            "value": Cell(visit.value(key.field, value), value, tone=tone(key.field, value)),
+            "time": Cell(visit.ago(t), t, saved=visit.at(t)),
+        }
+        for key, (t, value) in sorted(newest.items())
+        if key.field != "status_code"
+    ]
+    with ui.column().classes("w-full gap-1"):
+        with ui.row().classes("w-full items-center justify-between"):
+            ui.label(f"{say('values')} · {len(rows)}").classes("fw-title")
+            tools = ui.row()
+        listing = Listing(visit, columns, rows, f"values-{device}")
+        with tools:
+            listing.export_button()
+
+
+class _Charts:
+    """The charts of a device: what is shown and over which range is chosen on the page."""
+
+    def __init__(self, visit: Visit, keys: Sequence[SeriesKey]) -> None:
+        self._visit = visit
+        self._kinds: dict[str, list[SeriesKey]] = {}
+        for key in keys:
+            self._kinds.setdefault(f"{key.table}.{key.field}", []).append(key)
+        self._chosen = [kind for kind in _FIRST if kind in self._kinds][:_CHARTS] or list(self._kinds)[:_CHARTS]
+        self._range = "24h"
+
+    def show(self) -> None:
+        """Draws the choices and the charts."""
+        say = self._visit.say
+        if not self._kinds:
+            with card(say("charts")):
+                ui.label(say("no_values")).classes("fw-soft")
+            return
+        names = {kind: self._name(kind) for kind in self._kinds if not kind.endswith(".status_code")}
+        with ui.row().classes("fw-tools"):
+            spans = ui.toggle({span: say(f"range_{span}") for span in RANGES}, value=self._range)
+            spans.props("dense no-caps unelevated toggle-color=primary").on_value_change(self._ranged)
+            what = ui.select(names, value=self._chosen, multiple=True, label=say("what_to_chart"))
+            what.props("outlined dense options-dense use-chips").classes("grow")
+            what.on_value_change(self._selected)
+        self._place = ui.element("div").classes("fw-charts")
+        ui.timer(0.01, self._read, once=True)
+
+    async def _ranged(self, event: Any) -> None:
+        self._range = event.value
+        await self._read()
+
+    async def _selected(self, event: Any) -> None:
+        self._chosen = list(event.value or [])
+        await self._read()
+
+    async def _read(self) -> None:
+        wanted = {kind: self._kinds[kind][:MOST_LINES] for kind in self._chosen}
+        keys = [key for some in wanted.values() for key in some]
+        end = self._visit.now
+        span = (end - RANGES[self._range] * 1000, end)
+        self._place.clear()
+        with self._place:
+            store = self._visit.parts.store
+            reading = self._visit.ask_store(lambda: store.read(keys, *span, most=_POINTS))
+            await drawn(self._visit, reading, lambda points: self._draw(wanted, points, span))
+
+    def _draw(self, wanted: dict[str, list[SeriesKey]], points: dict[SeriesKey, Points], span: tuple[int, int]) -> None:
+        for kind, keys in wanted.items():
+            known = [(self._line(key), points[key]) for key in keys if key in points and len(points[key].t)]
+            with card(self._name(kind)):
+                if not known:
+                    ui.label(self._visit.say("no_values")).classes("fw-soft")
+                    continue
+                field = keys[0].field
+                chart(Lines(unit(field), known, steps=is_state(field)), span, self._visit.say)
+                of = len(self._kinds[kind])
+                if of > MOST_LINES:
+                    ui.label(self._visit.say("first_of", shown=MOST_LINES, all=of)).classes("fw-soft fw-small")
+
+    def _name(self, kind: str) -> str:
+        table, _, field = kind.partition(".")
+        return f"{table_label(table, self._visit.say)} · {field_label(field, self._visit.say)}"
+
+    def _line(self, key: SeriesKey) -> str:
+        return key.instance or field_label(key.field, self._visit.say)

@@ -1,0 +1,137 @@
+"""Delivery: how every agent's records arrive, what could not be taken and why, and whether the collector is well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from nicegui import ui
+
+from collector.api.ingest import Ingest
+from collector.api.parts import Check
+from collector.console import reads
+from collector.console.frame import badge, card, drawn, framed, heading, path, visit_of
+from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.units import measured
+from collector.console.visit import Unanswered, Visit
+
+_AGAIN_SECONDS = 10
+
+
+@ui.page("/ingest")
+async def ingest_page(request: Request) -> None:
+    """Delivery of every agent."""
+    visit = visit_of(request)
+    say, parts = visit.say, visit.parts
+    with framed(visit, say("ingest"), here="ingest"):
+        with heading(say("ingest")):
+            tools = ui.row()
+        with card(say("checks")):
+            health = ui.row().classes("gap-4")
+        with health:
+            await drawn(visit, visit.ask(parts.checks), lambda checks: _health(visit, checks))
+
+        def draw(found: Sequence[Ingest]) -> None:
+            listing = Listing(visit, _columns(visit), [_row(visit, one) for one in found], "delivery")
+            with tools:
+                listing.export_button()
+
+            async def again() -> None:
+                try:
+                    listing.change([_row(visit, one) for one in await visit.ask(lambda: reads.deliveries(parts))])
+                    checks = await visit.ask(parts.checks)
+                except Unanswered:
+                    return  # What stands there is ten seconds old; the next look says more.
+                health.clear()
+                with health:
+                    _health(visit, checks)
+
+            ui.timer(_AGAIN_SECONDS, again, immediate=False)
+
+        await drawn(visit, visit.ask(lambda: reads.deliveries(parts)), draw)
+        await drawn(visit, visit.ask(lambda: reads.set_aside(parts)), lambda rows: _set_aside(visit, rows))
+
+
+def _health(visit: Visit, checks: Sequence[Check]) -> None:
+    for check in checks:
+        with ui.row().classes("items-center gap-2"):
+            ui.label(check.name)
+            badge(visit.say("ok" if check.ok else "trouble"), "good" if check.ok else "bad")
+            if check.lag:
+                ui.label(visit.say("behind", n=f"{check.lag:,}")).classes("fw-soft fw-small")
+            if check.detail:
+                ui.label(check.detail).classes("fw-soft fw-small")
+
+
+def _columns(visit: Visit) -> list[Column]:
+    say = visit.say
+    return [
+        Column("agent", say("agent"), "name"),
+        Column("site", say("site"), wide=True),
+        Column("heard", say("heard"), "time"),
+        Column("lag", say("lag"), "number"),
+        Column("watermark", say("watermark"), "number", wide=True),
+        Column("duplicates", say("duplicates"), "number", wide=True),
+        Column("gaps", say("gaps"), "number", wide=True),
+        Column("lost", say("declared_lost"), "number"),
+        Column("held", say("held_blocks"), "number", wide=True),
+        Column("aside", say("set_aside"), "number", wide=True),
+        Column("reason", say("held_reason")),
+    ]
+
+
+def _row(visit: Visit, one: Ingest) -> Row:
+    silent = one.heard is None or visit.now - one.heard > reads.SILENT_MS
+    return {
+        "agent": Cell(one.agent, under=f"… {one.epoch[-8:]}" if one.epoch else ""),
+        "site": Cell(one.site, None, path("sites", one.site)),
+        "heard": Cell(
+            visit.ago(one.heard) if one.heard else visit.say("never"),
+            one.heard or 0,
+            tone="bad" if silent else "",
+            saved=visit.at(one.heard) if one.heard else "",
+        ),
+        "lag": _count(one.lag),
+        "watermark": _count(one.watermark)._replace(
+            under=visit.say("of_spool", oldest=f"{one.oldest:,}", head=f"{one.head:,}")
+        ),
+        "duplicates": _count(one.duplicates),
+        "gaps": _count(one.gaps),
+        "lost": _count(one.lost, "warn"),
+        "held": _count(one.held, "warn" if one.held_reason else ""),
+        "aside": _count(one.set_aside, "warn"),
+        "reason": Cell(one.held_reason or "—", tone="bad" if one.held_reason else "soft"),
+    }
+
+
+def _count(count: int, tone: str = "") -> Cell:
+    return Cell(f"{count:,}", count, tone=tone if count else "soft", saved=str(count))
+
+
+def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
+    if not rows:
+        return
+    say = visit.say
+    columns = [
+        Column("arrived", say("arrived"), "time"),
+        Column("agent", say("agent")),
+        Column("reason", say("reason")),
+        Column("detail", say("detail"), "long", wide=True),
+        Column("size", say("size"), "number", wide=True),
+        Column("topic", say("topic"), wide=True),
+    ]
+    lines = [
+        {
+            "arrived": Cell(visit.ago(row["arrived"]), row["arrived"], saved=visit.at(row["arrived"])),
+            "agent": Cell(row["agent"] or "—"),
+            "reason": Cell(row["reason"]),
+            "detail": Cell(row["detail"]),
+            "size": Cell(measured(row["size"], "B", say), row["size"]),
+            "topic": Cell(row["topic"], tone="mono"),
+        }
+        for row in rows
+    ]
+    with ui.column().classes("w-full gap-1"):
+        ui.label(say("set_aside_list")).classes("fw-title")
+        Listing(visit, columns, lines, "set-aside")

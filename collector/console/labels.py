@@ -1,0 +1,139 @@
+"""What tables and fields of the vocabulary are called on screens, in Chinese and English.
+
+A test compares this with `forewarn.vocabulary`: a field that is added there is named here.
+"""
+
+from __future__ import annotations
+
+from collector.console.words import Say
+
+TABLES: dict[str, tuple[str, str]] = {
+    "device": ("设备", "Device"),
+    "host": ("主机", "Host"),
+    "disk": ("硬盘", "Disk"),
+    "volume": ("存储卷", "Volume"),
+    "interface": ("网络接口", "Interface"),
+    "poe": ("PoE 端口", "PoE port"),
+    "ups": ("UPS", "UPS"),
+    "ups_input": ("UPS 输入", "UPS input"),
+    "ups_output": ("UPS 输出", "UPS output"),
+    "sensor": ("传感器", "Sensor"),
+    "fan": ("风扇", "Fan"),
+    "psu": ("电源", "Power supply"),
+    "channel": ("录像通道", "Channel"),
+    "service": ("服务", "Service"),
+    "probe": ("探测", "Probe"),
+    "agent": ("采集代理", "Agent"),
+}
+
+FIELDS: dict[str, tuple[str, str]] = {
+    "up": ("在线", "Up"),
+    "admin_up": ("已启用", "Enabled"),
+    "rtt_seconds": ("应答时间", "Round trip"),
+    "latency_seconds": ("延迟", "Latency"),
+    "uptime_seconds": ("运行时间", "Uptime"),
+    "poll_seconds": ("采集耗时", "Poll time"),
+    "clock_offset_seconds": ("时钟偏差", "Clock offset"),
+    "status": ("状态", "Status"),
+    "status_code": ("状态码", "Status code"),
+    "cpu_percent": ("CPU 使用率", "CPU"),
+    "memory_used_percent": ("内存使用率", "Memory used"),
+    "memory_total_bytes": ("内存总量", "Memory"),
+    "memory_available_bytes": ("可用内存", "Memory available"),
+    "swap_used_percent": ("交换区使用率", "Swap used"),
+    "load1": ("1 分钟负载", "Load, 1 min"),
+    "load5": ("5 分钟负载", "Load, 5 min"),
+    "load15": ("15 分钟负载", "Load, 15 min"),
+    "processes": ("进程数", "Processes"),
+    "temperature_celsius": ("温度", "Temperature"),
+    "humidity_percent": ("湿度", "Humidity"),
+    "reallocated_sectors": ("重映射扇区", "Reallocated sectors"),
+    "reported_uncorrectable": ("不可纠正错误", "Uncorrectable errors"),
+    "pending_sectors": ("待映射扇区", "Pending sectors"),
+    "offline_uncorrectable": ("离线不可纠正", "Offline uncorrectable"),
+    "power_on_hours": ("通电时间", "Power-on time"),
+    "wear_used_percent": ("寿命已用", "Life used"),
+    "free_bytes": ("可用空间", "Free"),
+    "total_bytes": ("总容量", "Size"),
+    "used_percent": ("空间使用率", "Space used"),
+    "read_bytes_per_second": ("读取速率", "Read"),
+    "write_bytes_per_second": ("写入速率", "Write"),
+    "busy_percent": ("繁忙度", "Busy"),
+    "inodes_used_percent": ("索引节点使用率", "Inodes used"),
+    "read_only": ("只读", "Read-only"),
+    "overwrite": ("循环覆盖", "Overwrites"),
+    "oldest_record_seconds": ("最早录像距今", "Oldest footage"),
+    "in_bits_per_second": ("入流量", "In"),
+    "out_bits_per_second": ("出流量", "Out"),
+    "in_errors_per_second": ("入错误", "Errors in"),
+    "out_errors_per_second": ("出错误", "Errors out"),
+    "in_discards_per_second": ("入丢弃", "Discards in"),
+    "out_discards_per_second": ("出丢弃", "Discards out"),
+    "speed_bits_per_second": ("速率", "Speed"),
+    "power_watts": ("功率", "Power"),
+    "overloads_per_second": ("过载次数", "Overloads"),
+    "shorts_per_second": ("短路次数", "Shorts"),
+    "denials_per_second": ("拒绝供电次数", "Denials"),
+    "on_battery": ("电池供电", "On battery"),
+    "on_battery_seconds": ("电池供电时间", "Time on battery"),
+    "charge_percent": ("电量", "Charge"),
+    "runtime_seconds": ("续航时间", "Runtime left"),
+    "battery_volts": ("电池电压", "Battery voltage"),
+    "battery_celsius": ("电池温度", "Battery temperature"),
+    "battery_status": ("电池状态", "Battery status"),
+    "battery_replace": ("需更换电池", "Battery to be replaced"),
+    "test_status": ("自检结果", "Self-test"),
+    "alarms": ("告警数", "Alarms"),
+    "volts": ("电压", "Voltage"),
+    "amperes": ("电流", "Current"),
+    "hertz": ("频率", "Frequency"),
+    "watts": ("功率", "Power"),
+    "load_percent": ("负载", "Load"),
+    "speed_rpm": ("转速", "Speed"),
+    "recording": ("正在录像", "Recording"),
+    "video_loss": ("视频丢失", "Video loss"),
+    "recorded_seconds": ("已录时长", "Recorded"),
+    "running": ("运行中", "Running"),
+    "restarts": ("重启次数", "Restarts"),
+    "spool_records": ("队列记录数", "Records in the spool"),
+    "spool_bytes": ("队列大小", "Spool size"),
+    "resident_bytes": ("内存占用", "Resident memory"),
+    "poll_lag_seconds": ("采集延迟", "Poll lag"),
+    "devices": ("设备数", "Devices"),
+    "devices_down": ("无应答设备", "Devices down"),
+    "polls_per_second": ("采集频率", "Polls"),
+}
+
+
+INVENTORY: dict[str, tuple[str, str]] = {
+    "vendor": ("厂商", "Vendor"),
+    "model": ("型号", "Model"),
+    "serial": ("序列号", "Serial number"),
+    "firmware": ("固件", "Firmware"),
+    "hardware": ("硬件版本", "Hardware"),
+    "mac": ("MAC 地址", "MAC address"),
+    "address": ("地址", "Address"),
+    "name": ("名称", "Name"),
+    "system": ("系统", "System"),
+    "location": ("位置", "Location"),
+}
+"""Agents may send more: those stand under their own name."""
+
+
+def inventory_label(name: str, say: Say) -> str:
+    """What a line of an inventory is called."""
+    return _one(INVENTORY, name, say)
+
+
+def table_label(table: str, say: Say) -> str:
+    """A table's name for people; the word itself when it has none."""
+    return _one(TABLES, table, say)
+
+
+def field_label(field: str, say: Say) -> str:
+    """A field's name for people; the word itself when it has none."""
+    return _one(FIELDS, field, say)
+
+
+def _one(labels: dict[str, tuple[str, str]], word: str, say: Say) -> str:
+    return labels.get(word, (word, word))[0 if say.language == "zh" else 1]

@@ -1,0 +1,182 @@
+"""A site: its devices by how they are, its agents and how their records arrive, and the consent it all rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from nicegui import ui
+
+from collector.api.ingest import Ingest
+from collector.console import reads
+from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
+from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.reads import AgentLine, ConsentLine, Open, Site
+from collector.console.tickets import ticket_columns, ticket_row
+from collector.console.visit import Visit
+from collector.series.store import SeriesKey
+from collector.tickets.lifecycle import State
+from collector.tickets.ticket import Search
+
+Newest = Mapping[SeriesKey, tuple[int, float]]
+_RANK = {"critical": 0, "down": 1, "warning": 2, "unknown": 3, "up": 4}
+_CONSENT_TONES = {"in_force": "good", "future": "", "over": "warn", "withdrawn": "bad"}
+
+
+@ui.page("/sites/{site}")
+async def site_page(request: Request, site: str) -> None:
+    """One site."""
+    visit = visit_of(request)
+
+    def draw(found: Site | None) -> None:
+        if found is None:
+            missing(visit, site)
+            return
+        with framed(visit, found.name, here="fleet"):
+            _draw(visit, found)
+
+    await paged(visit, visit.ask(lambda: reads.site(visit.parts, site)), draw)
+
+
+def _draw(visit: Visit, site: Site) -> None:
+    say = visit.say
+    with heading(site.name, way=[(say("fleet"), "/")]):
+        ui.link(f"+ {say('new_ticket')}", f"/tickets/new?site={path(site.id)[1:]}")
+    if not any(line.word == "in_force" for line in site.consents):
+        with ui.row().classes("fw-notice").props('role="alert"'):
+            ui.label(say("consent_none"))
+    with ui.element("div").classes("fw-two"):
+        with card(say("delivery")):
+            for agent in site.agents:
+                _agent(visit, agent)
+            if not site.agents:
+                ui.label(say("nothing")).classes("fw-soft")
+        with card(say("consent")):
+            for line in site.consents[:3]:
+                _consent(visit, line)
+    wanted = Search(site=site.id, states=(State.OPEN,))
+    _tickets(visit, wanted)
+    later(
+        visit,
+        lambda: visit.ask_store(lambda: visit.parts.store.last(site.id)),
+        lambda newest: _devices(visit, site, newest),
+    )
+
+
+def _tickets(visit: Visit, wanted: Search) -> None:
+    say = visit.say
+
+    def draw(page: Any) -> None:
+        if page.tickets:
+            with ui.column().classes("w-full gap-1"):
+                ui.label(say("open_tickets")).classes("fw-title")
+                rows = [ticket_row(visit, ticket) for ticket in page.tickets]
+                Listing(visit, ticket_columns(visit, site=False), rows, "tickets")
+
+    later(visit, lambda: visit.ask(lambda: visit.parts.tickets.search(wanted, limit=50)), draw)
+
+
+def _devices(visit: Visit, site: Site, newest: Newest) -> None:
+    say = visit.say
+    polls = {key.device: newest[key] for key in newest if (key.table, key.field) == ("device", "up")}
+    latest: dict[str, int] = {}
+    for key, (t, _) in newest.items():
+        latest[key.device] = max(latest.get(key.device, 0), t)
+    lines = [_device(visit, site.id, row, polls.get(row["device"]), latest, site.open) for row in site.devices]
+    lines.sort(key=lambda row: row["state"].sort or 0)
+    with ui.column().classes("w-full gap-1"):
+        with ui.row().classes("w-full items-center justify-between"):
+            ui.label(f"{say('devices')} · {len(lines)}").classes("fw-title")
+            tools = ui.row()
+        listing = Listing(visit, _columns(visit), lines, f"devices-{site.id}")
+        with tools:
+            listing.export_button()
+
+
+def _columns(visit: Visit) -> list[Column]:
+    say = visit.say
+    return [
+        Column("state", say("state")),
+        Column("device", say("device"), "long"),
+        Column("kind", say("kind")),
+        Column("model", say("model"), wide=True),
+        Column("open", say("open_tickets"), "number", wide=True),
+        Column("profile", say("profile"), wide=True),
+        Column("last", say("last_value"), "time"),
+    ]
+
+
+def standing(poll: tuple[int, float] | None, latest: int, opened: Open, now: int) -> str:
+    """How a device is: its worst open ticket, else up or down by its last poll; unknown when that is too old."""
+    if opened.worst:
+        return opened.worst
+    if now - latest > reads.STALE_MS:
+        return "unknown"
+    # The agent's own machine is not polled over the network: that its values are fresh is all there is to say.
+    return "up" if poll is None or poll[1] else "down"
+
+
+def _device(
+    visit: Visit,
+    site: str,
+    row: Any,
+    poll: tuple[int, float] | None,
+    latest: Mapping[str, int],
+    opened: Mapping[str, Open],
+) -> Row:
+    name, say = row["device"], visit.say
+    mine = opened.get(name, Open())
+    last = latest.get(name, 0)
+    state = standing(poll, last, mine, visit.now)
+    return {
+        "state": Cell(say(state), _RANK[state], tone=TONES.get(state, ""), badge=True),
+        "device": Cell(name, name.lower(), path("sites", site, name)),
+        "kind": Cell(say(f"kind_{row['kind']}")),
+        "model": Cell(str(row["inventory"].get("model", ""))),
+        "open": Cell(str(mine.critical + mine.warning), mine.critical + mine.warning),
+        "profile": Cell(row["profile"], tone="mono"),
+        "last": Cell(visit.ago(last or None), last, saved=visit.at(last) if last else ""),
+    }
+
+
+def delivery_facts(visit: Visit, one: Ingest) -> list[tuple[str, str, str]]:
+    """What there is to say of an agent's delivery in a few lines."""
+    say = visit.say
+    return [
+        (say("heard"), visit.ago(one.heard) if one.heard else say("never"), ""),
+        (say("watermark"), f"{one.watermark:,} / {one.head:,}", ""),
+        (say("lag"), f"{one.lag:,}", ""),
+        (say("held_reason"), one.held_reason, ""),
+        (say("declared_lost"), f"{one.lost:,}" if one.lost else "", ""),
+        (say("set_aside"), f"{one.set_aside:,}" if one.set_aside else "", "/ingest"),
+    ]
+
+
+def _agent(visit: Visit, agent: AgentLine) -> None:
+    one = agent.delivery
+    silent = one.heard is None or visit.now - one.heard > reads.SILENT_MS
+    with ui.row().classes("items-center gap-2"):
+        ui.label(agent.id).classes("fw-title")
+        if agent.retired is not None:
+            badge(visit.say("retired"))
+        elif one.held_reason:
+            badge(visit.say("held_blocks"), "bad")
+        else:
+            badge(visit.say("silent" if silent else "ok"), "bad" if silent else "good")
+    facts(delivery_facts(visit, one))
+
+
+def _consent(visit: Visit, line: ConsentLine) -> None:
+    say, consent = visit.say, line.consent
+    with ui.row().classes("items-center gap-2"):
+        ui.label(consent.customer).classes("fw-title")
+        badge(say(f"consent_{line.word}"), _CONSENT_TONES[line.word])
+    facts(
+        [
+            (say("signed_by"), consent.signed_by, ""),
+            (say("valid"), say("from_to", begin=visit.at(consent.begins)[:10], end=visit.at(consent.ends)[:10]), ""),
+            (say("scopes"), ", ".join(consent.scopes), ""),
+            (say("networks"), ", ".join(consent.networks), ""),
+        ]
+    )

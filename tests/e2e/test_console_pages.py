@@ -1,0 +1,209 @@
+"""An engineer at the console, in a real browser: every page in both languages, and what is done to a ticket there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from collector.database import open_sqlite
+from collector.register import Register
+from tests.console_site import Shown, running
+from tests.e2e.browser import Browser, browser
+
+PAGES = {
+    "/": ("站点", "Sites"),
+    "/sites/harbour": ("港口北仓", "Harbour North"),
+    "/sites/harbour/nvr-1": ("设备信息", "Inventory"),
+    "/sites/harbour/sw-1": ("网络接口", "Interface"),
+    "/tickets": ("工单", "Tickets"),
+    "/tickets/new": ("新建工单", "New ticket"),
+    "/ingest": ("运行状况", "Health"),
+    "/rules": ("工单内容", "What the ticket says"),
+    "/sites/nowhere": ("没有这一项", "There is no such thing"),
+}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    with running(tmp_path_factory.mktemp("console")) as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Mei, logged in."""
+    with browser(shown.address, tmp_path_factory.mktemp("downloads")) as opened:
+        opened.log_in(shown.token)
+        yield opened
+
+
+def ticket_of(shown: Shown, rule: str) -> str:
+    found: str = shown.get(f"/tickets?rule={rule}")["items"][0]["id"]
+    return found
+
+
+@pytest.mark.parametrize(("language", "theme"), [("zh", "dark"), ("en", "light")])
+def test_every_page_is_read_in_either_language_without_a_request_to_anybody_else(
+    engineer: Browser, shown: Shown, language: str, theme: str
+) -> None:
+    tickets = {
+        f"/tickets/{ticket_of(shown, rule)}": ("判断依据", "Why") for rule in ("volume.filling", "ups.on_battery")
+    }
+    engineer.prefer(language, theme)
+    for path, said in (PAGES | tickets).items():
+        engineer.open(path)
+        assert said[language == "en"] in engineer.text(), path
+        assert engineer.driver.execute_script("return document.documentElement.lang").startswith(language)
+        dark = engineer.driver.find_elements(By.CSS_SELECTOR, "body.body--dark")
+        assert bool(dark) == (theme == "dark"), path
+        if language == "en" and path in ("/tickets/new", "/sites/harbour/nvr-1", "/sites/nowhere"):
+            assert not re.search(r"[\u4e00-\u9fff]", engineer.text()), path
+    assert engineer.strangers() == []
+    assert engineer.complaints == []
+
+
+def test_nothing_is_wider_than_a_phone(shown: Shown, engineer: Browser, tmp_path: Path) -> None:
+    paths = [*PAGES, f"/tickets/{ticket_of(shown, 'volume.filling')}"]
+    with browser(shown.address, tmp_path, width=500, height=850) as phone:
+        phone.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 390, "height": 850, "deviceScaleFactor": 1, "mobile": True},
+        )
+        phone.log_in(shown.token)
+        for path in paths:
+            phone.open(path)
+            assert phone.driver.execute_script("return document.documentElement.scrollWidth") <= 390, path
+        phone.find("button[aria-label]").click()
+        phone.until(
+            lambda: "/tickets" in phone.driver.current_url or phone.driver.find_elements(By.CSS_SELECTOR, ".q-menu"),
+            "the menu",
+        )
+
+
+def test_a_forecast_is_told_in_a_sentence_with_its_curve_and_band(engineer: Browser, shown: Shown) -> None:
+    engineer.prefer("en")
+    engineer.open(f"/tickets/{ticket_of(shown, 'volume.filling')}")
+    text = engineer.text()
+    assert re.search(r"Time until space used reaches 98 %\s+[\d.]+ h", text), text
+    assert re.search(r"90 % interval [\d.]+ h to [\d.]+ h · Trend: \+[\d.]+ % a day", text)
+    assert "Volume 1 · Space used" in text
+    drawn = "return [...document.querySelectorAll('.fw-chart canvas')].length"
+    engineer.until(lambda: engineer.driver.execute_script(drawn) == 1, "the curve is drawn")
+
+
+def test_a_ticket_is_worked_on_in_the_name_of_who_is_logged_in(engineer: Browser, shown: Shown) -> None:
+    engineer.prefer("en")
+    id_ = ticket_of(shown, "device.unreachable")
+    engineer.open(f"/tickets/{id_}")
+
+    def after(kind: str) -> dict:
+        events = engineer.until(
+            lambda: [one for one in shown.get(f"/tickets/{id_}")["events"] if one["kind"] == kind], f"{kind} is noted"
+        )
+        found: dict = events[-1]
+        return found
+
+    def dialog(label: str, words: str) -> None:
+        engineer.press(label)
+        engineer.find(".q-dialog textarea, .q-dialog input").send_keys(words)
+        engineer.press(label, "//div[contains(@class,'q-dialog')]")
+
+    engineer.press("Acknowledge")
+    assert after("acknowledged")["actor"] == "Mei"
+    for label, words, kind, detail in (
+        ("Assign", "Wei", "assigned", {"assignee": "Wei"}),
+        ("Comment", "摄像机已断电", "commented", {"note": "摄像机已断电"}),
+        ("Resolve", "PoE port dead, moved", "resolved", {"cause": "PoE port dead, moved"}),
+        ("Close", "", "closed", {}),
+        ("Reopen", "dark again", "reopened", {"note": "dark again"}),
+    ):
+        engineer.open(f"/tickets/{id_}")
+        dialog(label, words)
+        event = after(kind)
+        assert event["actor"] == "Mei"
+        assert detail.items() <= event["detail"].items()
+    engineer.open(f"/tickets/{id_}")
+    assert re.search(r"Mei · resolved\s+PoE port dead, moved", engineer.text()), engineer.text()
+
+
+def test_closing_while_the_fault_holds_asks_for_a_reason(engineer: Browser, shown: Shown) -> None:
+    engineer.prefer("en")
+    id_ = ticket_of(shown, "ups.on_battery")
+    engineer.open(f"/tickets/{id_}")
+    engineer.press("Close")
+    engineer.find(".q-dialog textarea")
+    engineer.press("Close", "//div[contains(@class,'q-dialog')]")
+    engineer.until(lambda: "say why it is closed all the same" in engineer.text(), "the refusal is told")
+    assert shown.get(f"/tickets/{id_}")["state"] == "open"
+
+
+def test_a_ticket_is_made_by_hand_and_found_by_its_words(engineer: Browser, shown: Shown) -> None:
+    engineer.prefer("en")
+    engineer.open("/tickets/new?site=harbour&device=nvr-1")
+    engineer.until(lambda: "nvr-1" in engineer.text(), "the device is chosen")
+    engineer.find("input[maxlength='200']").send_keys("机柜门打不开")
+    engineer.press("Make it")
+    engineer.until(lambda: re.search(r"/tickets/0\w{25}$", engineer.driver.current_url), "the new ticket is shown")
+    engineer.settled()
+    assert "Mei · opened" in engineer.text()
+    made = shown.get("/tickets?state=open")["items"][0]
+    assert (made["title"]["en"], made["site"], made["device"]) == ("机柜门打不开", "harbour", "nvr-1")
+    engineer.open("/tickets?text=柜门")
+    assert [one.text for one in engineer.driver.find_elements(By.CSS_SELECTOR, "tbody td a[href^='/tickets/']")] == [
+        "机柜门打不开"
+    ]
+    engineer.open("/tickets")
+    engineer.find("input[placeholder='Title, device or id']").send_keys("UPS-1", Keys.ENTER)
+    engineer.until(lambda: "text=UPS-1" in engineer.driver.current_url, "the search stands in the address")
+    engineer.settled()
+    assert len(engineer.driver.find_elements(By.CSS_SELECTOR, "tbody td a[href^='/tickets/']")) == 1
+
+
+def test_a_table_is_exported_as_it_is_shown(engineer: Browser, tmp_path: Path) -> None:
+    engineer.prefer("en")
+    engineer.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    engineer.open("/sites/harbour")
+    engineer.press("Export CSV")
+    file = tmp_path / "devices-harbour.csv"
+    engineer.until(file.is_file, "the file is there")
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == "State,Device,Kind,Model,Open tickets,Profile,Last poll"
+    assert len(lines) == 11
+    assert any(re.match(r"up,cam-01,camera,DS-2CD2T47G2-L,0,hikvision.camera,20\d\d-", line) for line in lines)
+
+
+def test_the_range_of_a_devices_curves_is_chosen(engineer: Browser) -> None:
+    engineer.prefer("en")
+    engineer.open("/sites/harbour/nvr-1")
+    begins = "return Math.min(...[...document.querySelectorAll('.fw-chart')].map(c => getElement(c.id.slice(1)).chart.getOption().xAxis[0].min))"
+    day: int = engineer.until(lambda: engineer.driver.execute_script(begins), "curves are drawn")
+    engineer.press("7 d")
+    engineer.until(lambda: day - engineer.driver.execute_script(begins) > 5 * 86_400_000, "a week is drawn")
+
+
+def test_a_revoked_token_ends_its_session(shown: Shown, tmp_path: Path) -> None:
+    with browser(shown.address, tmp_path) as other:
+        other.log_in(shown.revocable)
+        other.open("/tickets")
+        databases = open_sqlite(shown.folder / "data")
+        Register(databases).revoke_token(shown.revocable)
+        databases.close()
+        other.until(
+            lambda: other.driver.get(f"{shown.address}/tickets") or "/login" in other.driver.current_url, "the login"
+        )
+
+
+def test_the_api_stays_what_it_is(shown: Shown) -> None:
+    with httpx.Client(base_url=shown.address, trust_env=False) as anybody:
+        assert anybody.get("/livez").text == "alive\n"
+        assert anybody.get("/readyz").status_code == 503
+        assert anybody.get("/api/v1/sites").status_code == 401
+        known = {"Authorization": f"Bearer {shown.token}"}
+        assert anybody.get("/api/v1/nothing", headers=known).json()["detail"] == "there is nothing at /api/v1/nothing"
+        assert anybody.delete("/api/v1/tickets", headers=known).headers["allow"] == "GET, POST"
