@@ -25,15 +25,16 @@ _SECRET_FILE = "console.secret"  # noqa: S105 - the name of a file, not what is 
 
 
 def secret(folder: Path) -> str:
-    """The secret of this data folder, made when it is not there yet."""
+    """The secret of this data folder, made when it is not there yet: whole or not at all, whenever we are killed."""
     file = folder / _SECRET_FILE
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(f"{(made := secrets.token_hex(32))}\n")
-    return made
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{_SECRET_FILE}.{os.getpid()}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(f"{secrets.token_hex(32)}\n")
+        draft.replace(file)
+    return file.read_text(encoding="ascii").strip()
 
 
 class Sessions:

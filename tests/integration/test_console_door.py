@@ -160,10 +160,12 @@ def test_preferences_are_taken_only_where_they_make_sense(house: House) -> None:
 
 
 def test_the_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    made = secret(tmp_path)
-    assert secret(tmp_path) == made
+    folder = tmp_path / "not" / "there"
+    made = secret(folder)
+    assert secret(folder) == made
     assert len(made) == 64
-    assert stat.S_IMODE((tmp_path / "console.secret").stat().st_mode) == 0o600
+    assert [file.name for file in folder.iterdir()] == ["console.secret"]
+    assert stat.S_IMODE((folder / "console.secret").stat().st_mode) == 0o600
 
 
 def test_cookies_are_read_beside_those_of_others() -> None:
