@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import pytest
 
-BUDGETS = {"unit": 120, "contract": 120, "integration": 200, "e2e": 240}
+BUDGETS = {"unit": 120, "contract": 120, "integration": 200, "e2e": 330}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
