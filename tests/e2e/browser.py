@@ -74,6 +74,18 @@ class Browser:
         found: WebElement = self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, css), css)[0]
         return found
 
+    def fill(self, css: str, words: str) -> None:
+        """Types words into a field, anew when the page changed under them."""
+
+        def typed() -> bool:
+            field = self.driver.find_elements(By.CSS_SELECTOR, css)[0]
+            if field.get_property("value") != words:
+                field.clear()
+                field.send_keys(words)
+            return bool(field.get_property("value") == words)
+
+        self.until(typed, f"{words!r} in {css}")
+
     def press(self, label: str, within: str = "") -> None:
         """Presses the button with this label, once it is there."""
         path = f"{within}//button[normalize-space(.)='{label}' or .//span[normalize-space(.)='{label}']]"
@@ -86,11 +98,24 @@ class Browser:
 
         self.until(pressed, f"a button {label}")
 
+    def press_until(self, label: str, true: Callable[[], Any], what: str, within: str = "") -> None:
+        """Presses a button until something comes of it: a page that is not yet awake takes no notice of a press."""
+        for _ in range(6):
+            self.press(label, within)
+            with contextlib.suppress(AssertionError):
+                self.until(true, what, 4)
+                return
+        raise AssertionError(f"`{label}` was pressed, but never: {what}\n{self.text()[:2000]}")
+
+    def has(self, css: str) -> bool:
+        """Whether a person sees such an element."""
+        return any(one.is_displayed() for one in self.driver.find_elements(By.CSS_SELECTOR, css))
+
     def until(self, true: Callable[[], Any], what: str, seconds: float = 15) -> Any:
         """What `true` gives once it is not empty; a page that is just changing is asked again."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with contextlib.suppress(WebDriverException):
+            with contextlib.suppress(WebDriverException, IndexError):
                 found = true()
                 if found:
                     return found

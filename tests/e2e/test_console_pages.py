@@ -27,6 +27,7 @@ PAGES = {
     "/rules": ("工单内容", "What the ticket says"),
     "/sites/nowhere": ("没有这一项", "There is no such thing"),
 }
+DIALOG = "//div[contains(@class,'q-dialog')]"
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +110,16 @@ def test_a_ticket_is_worked_on_in_the_name_of_who_is_logged_in(engineer: Browser
         found: dict = events[-1]
         return found
 
-    def dialog(label: str, words: str) -> None:
-        engineer.press(label)
-        engineer.find(".q-dialog textarea, .q-dialog input").send_keys(words)
-        engineer.press(label, "//div[contains(@class,'q-dialog')]")
+    def noted(kind: str) -> bool:
+        return any(one["kind"] == kind for one in shown.get(f"/tickets/{id_}")["events"])
 
-    engineer.press("Acknowledge")
+    def dialog(label: str, words: str, kind: str) -> None:
+        field = ".q-dialog textarea, .q-dialog input"
+        engineer.press_until(label, lambda: engineer.has(field), "its dialog is there")
+        engineer.fill(field, words)
+        engineer.press_until(label, lambda: noted(kind), f"{kind} is noted", DIALOG)
+
+    engineer.press_until("Acknowledge", lambda: noted("acknowledged"), "it is noted")
     assert after("acknowledged")["actor"] == "Mei"
     for label, words, kind, detail in (
         ("Assign", "Wei", "assigned", {"assignee": "Wei"}),
@@ -124,7 +129,7 @@ def test_a_ticket_is_worked_on_in_the_name_of_who_is_logged_in(engineer: Browser
         ("Reopen", "dark again", "reopened", {"note": "dark again"}),
     ):
         engineer.open(f"/tickets/{id_}")
-        dialog(label, words)
+        dialog(label, words, kind)
         event = after(kind)
         assert event["actor"] == "Mei"
         assert detail.items() <= event["detail"].items()
@@ -136,10 +141,9 @@ def test_closing_while_the_fault_holds_asks_for_a_reason(engineer: Browser, show
     engineer.prefer("en")
     id_ = ticket_of(shown, "ups.on_battery")
     engineer.open(f"/tickets/{id_}")
-    engineer.press("Close")
-    engineer.find(".q-dialog textarea")
-    engineer.press("Close", "//div[contains(@class,'q-dialog')]")
-    engineer.until(lambda: "say why it is closed all the same" in engineer.text(), "the refusal is told")
+    engineer.press_until("Close", lambda: engineer.has(".q-dialog textarea"), "its dialog is there")
+    refusal = "say why it is closed all the same"
+    engineer.press_until("Close", lambda: refusal in engineer.text(), "the refusal is told", DIALOG)
     assert shown.get(f"/tickets/{id_}")["state"] == "open"
 
 
@@ -147,7 +151,7 @@ def test_a_ticket_is_made_by_hand_and_found_by_its_words(engineer: Browser, show
     engineer.prefer("en")
     engineer.open("/tickets/new?site=harbour&device=nvr-1")
     engineer.until(lambda: "nvr-1" in engineer.text(), "the device is chosen")
-    engineer.find("input[maxlength='200']").send_keys("机柜门打不开")
+    engineer.fill("input[maxlength='200']", "机柜门打不开")
     engineer.press("Make it")
     engineer.until(lambda: re.search(r"/tickets/0\w{25}$", engineer.driver.current_url), "the new ticket is shown")
     engineer.settled()
@@ -159,8 +163,15 @@ def test_a_ticket_is_made_by_hand_and_found_by_its_words(engineer: Browser, show
         "机柜门打不开"
     ]
     engineer.open("/tickets")
-    engineer.find("input[placeholder='Title, device or id']").send_keys("UPS-1", Keys.ENTER)
-    engineer.until(lambda: "text=UPS-1" in engineer.driver.current_url, "the search stands in the address")
+    search = "input[placeholder='Title, device or id']"
+    engineer.fill(search, "UPS-1")
+
+    def asked() -> bool:
+        if "text=UPS-1" not in engineer.driver.current_url:
+            engineer.find(search).send_keys(Keys.ENTER)
+        return "text=UPS-1" in engineer.driver.current_url
+
+    engineer.until(asked, "the search stands in the address")
     engineer.settled()
     assert len(engineer.driver.find_elements(By.CSS_SELECTOR, "tbody td a[href^='/tickets/']")) == 1
 
@@ -169,9 +180,8 @@ def test_a_table_is_exported_as_it_is_shown(engineer: Browser, tmp_path: Path) -
     engineer.prefer("en")
     engineer.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     engineer.open("/sites/harbour")
-    engineer.press("Export CSV")
     file = tmp_path / "devices-harbour.csv"
-    engineer.until(file.is_file, "the file is there")
+    engineer.press_until("Export CSV", file.is_file, "the file is there")
     lines = file.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "State,Device,Kind,Model,Open tickets,Profile,Last poll"
     assert len(lines) == 11
@@ -183,8 +193,8 @@ def test_the_range_of_a_devices_curves_is_chosen(engineer: Browser) -> None:
     engineer.open("/sites/harbour/nvr-1")
     begins = "return Math.min(...[...document.querySelectorAll('.fw-chart')].map(c => getElement(c.id.slice(1)).chart.getOption().xAxis[0].min))"
     day: int = engineer.until(lambda: engineer.driver.execute_script(begins), "curves are drawn")
-    engineer.press("7 d")
-    engineer.until(lambda: day - (engineer.driver.execute_script(begins) or day) > 5 * 86_400_000, "a week is drawn")
+    week = 5 * 86_400_000
+    engineer.press_until("7 d", lambda: day - (engineer.driver.execute_script(begins) or day) > week, "a week is drawn")
 
 
 def test_a_revoked_token_ends_its_session(shown: Shown, tmp_path: Path) -> None:
