@@ -67,7 +67,16 @@ class Browser:
 
     def text(self) -> str:
         """What a person reads on the page."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        for _ in range(20):
+            with contextlib.suppress(WebDriverException):  # The page changed between finding and reading.
+                return self.driver.find_element(By.TAG_NAME, "body").text
+        return ""
+
+    def texts(self, css: str) -> list[str]:
+        """What each of these elements says, read at one moment."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(one => one.innerText.trim())"
+        found: list[str] = self.driver.execute_script(script, css)
+        return found
 
     def find(self, css: str) -> WebElement:
         """The first element, once it is there."""

@@ -155,13 +155,12 @@ def test_a_ticket_is_made_by_hand_and_found_by_its_words(engineer: Browser, show
     engineer.press("Make it")
     engineer.until(lambda: re.search(r"/tickets/0\w{25}$", engineer.driver.current_url), "the new ticket is shown")
     engineer.settled()
-    assert "Mei · opened" in engineer.text()
+    engineer.until(lambda: "Mei · opened" in engineer.text(), "who made it is told")
     made = shown.get("/tickets?state=open")["items"][0]
     assert (made["title"]["en"], made["site"], made["device"]) == ("机柜门打不开", "harbour", "nvr-1")
     engineer.open("/tickets?text=柜门")
-    assert [one.text for one in engineer.driver.find_elements(By.CSS_SELECTOR, "tbody td a[href^='/tickets/']")] == [
-        "机柜门打不开"
-    ]
+    titles = "tbody td a[href^='/tickets/']"
+    engineer.until(lambda: engineer.texts(titles) == ["机柜门打不开"], "it is found by its words")
     engineer.open("/tickets")
     search = "input[placeholder='Title, device or id']"
     engineer.fill(search, "UPS-1")
@@ -173,7 +172,7 @@ def test_a_ticket_is_made_by_hand_and_found_by_its_words(engineer: Browser, show
 
     engineer.until(asked, "the search stands in the address")
     engineer.settled()
-    assert len(engineer.driver.find_elements(By.CSS_SELECTOR, "tbody td a[href^='/tickets/']")) == 1
+    engineer.until(lambda: len(engineer.texts(titles)) == 1, "one ticket is found")
 
 
 def test_a_table_is_exported_as_it_is_shown(engineer: Browser, tmp_path: Path) -> None:
