@@ -175,6 +175,10 @@ ticket = Table(
     Column("occurred_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
+    Column("held", String, comment="the maintenance it is held for; null when people are to see it"),
+    Column("false_at", BigInteger, comment="when a person called it a false alarm; null when nobody did"),
+    Column("false_by", Text, nullable=False, server_default=""),
+    Column("false_why", Text, nullable=False, server_default=""),
     Index(
         "ticket_once_per_opening",
         "site",
@@ -196,6 +200,22 @@ ticket = Table(
         sqlite_where=text("state <> 'closed' AND rule <> ''"),
         postgresql_where=text("state <> 'closed' AND rule <> ''"),
     ),
+)
+
+maintenance = Table(
+    "maintenance",
+    SERVICE,
+    Column("id", String, primary_key=True, comment="ULID"),
+    Column("site", String, ForeignKey("service.site.id"), nullable=False),
+    Column("device", String, nullable=False, server_default="", comment="empty for the whole site"),
+    Column("actor", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("begins", BigInteger, nullable=False, comment="event time"),
+    Column("ends", BigInteger, nullable=False, comment="event time, not included; moved when somebody ends it early"),
+    Column("ended_by", Text, nullable=False, server_default="", comment="who ended it early"),
+    Column("created", BigInteger, nullable=False),
+    Column("released", BigInteger, comment="when what was held was let go; null before"),
+    Index("maintenance_of_site", "site", "ends"),
 )
 
 ticket_event = Table(

@@ -106,6 +106,10 @@ _NEW: dict[str, Any] = {
     "acknowledged_by": "",
     "previous": None,
     "closed_at": None,
+    "held": None,
+    "false_at": None,
+    "false_by": "",
+    "false_why": "",
 }
 
 

@@ -84,6 +84,12 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: int
     recorded_at: int
     closed_at: int | None
+    held: str | None = None
+    """The maintenance it is held for, None when people are to see it."""
+    false_at: int | None = None
+    """When a person called it a false alarm, with `false_by` and `false_why`; None when nobody did."""
+    false_by: str = ""
+    false_why: str = ""
 
     @property
     def fault(self) -> Fault:
