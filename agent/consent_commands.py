@@ -45,9 +45,11 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scopes: Annotated[
         list[Source],
         Meta(
-            description="What may be read: snmp (devices over SNMP, never written to), host (the agent's own machine).\n"
+            description="What may be read: snmp (devices over SNMP, never written to), trap (what devices report by SNMP),\n"
+            "probe (whether a device answers: ping, TCP, HTTP, RTSP, NTP), isapi and onvif (cameras and recorders over HTTP,\n"
+            "read only), discovery (looking for devices in `networks`), host (the agent's own machine).\n"
             "What the agent says about itself is part of every consent.",
-            examples=[["snmp", "host"]],
+            examples=[["snmp", "probe", "host"]],
         ),
     ]
     networks: Annotated[
