@@ -20,6 +20,7 @@ from typing import Any
 
 from ulid import ULID
 
+from agent import links
 from agent import settings as written
 from agent.contact import OpenSession
 from agent.door import Door
@@ -186,7 +187,7 @@ def build(
     if settings.host.enabled:
         from agent.host import Host
 
-        host = Host(settings.host_name, clock=clock)
+        host = Host(settings.host_name, clock=clock, links=links.said(settings.host))
         parts.append(partial(host.run, interval=settings.host.interval, sink=door, permit=guard.refuses))
     return Agent(
         bus=bus,

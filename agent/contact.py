@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent import matching, plan
+from agent import links, matching, plan
 from agent.conversion import words
 from agent.counters import restarted
 from agent.plan import DEVICE_FIELDS, Plan
@@ -131,7 +131,7 @@ class Contact:
         session.narrow(max_varbinds=profile.quirks.max_varbinds, nonincreasing_ok=profile.quirks.nonincreasing_ok)
         self._plan = drawn = await plan.make(profile, session)
         found = await session.get_many([str(text.oid) for text in profile.inventory.values() if text.oid])
-        inventory = matching.inventory(fit, known, found) | {"address": self.target.address}
+        inventory = matching.inventory(fit, known, found) | {"address": self.target.address} | links.said(self.target)
         if inventory != self._inventory:
             self._inventory = inventory
             name, address = self.target.name, self.target.address

@@ -77,11 +77,13 @@ class Host:
     Args:
         name: of the device that this machine is to people.
         clock: `now` stamps readings, `monotonic` measures rates.
+        links: what it hangs on, as texts of its inventory.
     """
 
-    def __init__(self, name: str, *, clock: Clock) -> None:
+    def __init__(self, name: str, *, clock: Clock, links: Mapping[str, str] | None = None) -> None:
         self.name = name
         self._clock = clock
+        self._links = links or {}
         self._before: Counts | None = None
         self._told: dict[str, str] = {}
 
@@ -105,7 +107,7 @@ class Host:
         tables = {"device": {"": {"up": 1.0, "uptime_seconds": _uptime(), "poll_seconds": took}}, **tables}
         shape, values = _shaped(tables)
         items: list[Reading | Happening] = [Reading(begun + int(took * 500), self.name, shape, values)]
-        told = _inventory()
+        told = {**_inventory(), **self._links}
         if told != self._told:
             self._told = told
             items.append(Happening(begun, self.name, "inventory", shape, told))

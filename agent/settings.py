@@ -18,11 +18,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from agent import links
 from agent.target import Target
 from forewarn import signals
 from forewarn.bus import Broker
 from forewarn.sample import STANDS
-from forewarn.settings import Duration, Secret, Size, read_file
+from forewarn.settings import Duration, Secret, SettingError, Size, read_file
 from forewarn.telemetry import Level
 from forewarn.wire import SHARDS
 
@@ -37,6 +38,9 @@ class HostReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     enabled: Annotated[bool, Meta(description="Whether this machine is read as a device too.")] = True
     name: Annotated[str, Meta(description="What people call it; left out, the agent's id and `.host`.")] = ""
     interval: Annotated[Duration, Meta(description="Time between two readings.", gt=0)] = Duration(60)
+    switch: links.Switch = None
+    switch_port: links.SwitchPort = None
+    ups: links.Supply = None
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         Raises:
             ValueError: (key, what), as `forewarn.settings.read` reports it.
+            SettingError: devices that cannot hang together as they say.
         """
         for key, name in (("site", self.site), ("agent", self.agent)):
             if not _NAME.fullmatch(name):
@@ -139,6 +144,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if device.name in seen:
                 raise ValueError("devices", f"`{device.name}` names {seen[device.name]} already")
             seen[device.name] = "another device"
+        wrongs = links.mistakes(self.linked)
+        if wrongs:
+            raise SettingError(wrongs)
+
+    @property
+    def linked(self) -> dict[str, msgspec.Struct]:
+        """By name: everything that may hang on something."""
+        mine: dict[str, msgspec.Struct] = {self.host_name: self.host} if self.host.enabled else {}
+        return mine | {device.name: device for device in self.devices}
 
     @property
     def host_name(self) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from agent import links
 from forewarn.settings import Duration, Secret
 
 
@@ -27,6 +28,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interval: Annotated[Duration, msgspec.Meta(description="Time between two polls.", gt=0)] = Duration(60)
     timeout: Annotated[Duration, msgspec.Meta(description="How long an answer may take.", gt=0)] = Duration(2)
     retries: Annotated[int, msgspec.Meta(description="How often a request is sent again.", ge=0, le=10)] = 2
+    switch: links.Switch = None
+    switch_port: links.SwitchPort = None
+    recorder: links.Recorder = None
+    recorder_channel: links.RecorderChannel = None
+    ups: links.Supply = None
 
     def __post_init__(self) -> None:
         """Refuses a host name.

@@ -109,7 +109,7 @@ def read(wanted: type[T], text: str, source: str, *, env: Mapping[str, str] | No
     Args:
         wanted: a msgspec.Struct type; nested structs, lists, dicts, Literals, enums, Duration, Size, Secret, Path
             and unions with None are read. A struct's `__post_init__` may raise ValueError: it is reported at the
-            place the struct begins, or at the key named by `ValueError(key, what)`.
+            place the struct begins, or at the key named by `ValueError(key, what)`; or SettingError, as it is.
         text: the file's content.
         source: the name errors carry, usually the path as the person gave it.
         env: environment; `<prefix>SECTION__KEY` overrides `section: {key: }` (twelve-factor deployments). Text is
@@ -314,6 +314,9 @@ class _Reader:
             return None
         try:
             return wanted(**given)
+        except SettingError as wrong:
+            self.wrongs += wrong.wrongs
+            return None
         except ValueError as wrong:
             at, what = wrong.args if len(wrong.args) == 2 else ("", wrong)  # noqa: PLR2004 - (key, what)
             return self.refuse(marks.get(at, node), str(what))

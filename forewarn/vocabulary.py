@@ -49,6 +49,10 @@ class Source(StrEnum):
     """What the agent says about itself; part of every consent."""
 
 
+LINKS: dict[str, str] = {"switch": "switch_port", "recorder": "recorder_channel", "ups": ""}
+"""What a device may hang on, as words of its inventory: the word that names it → the word for where on it, or empty."""
+
+
 class Status(IntEnum):
     """The common meaning of every `status` field."""
 
