@@ -7,10 +7,10 @@ from html import escape
 from collector.console.words import LANGUAGES, Say
 
 _STYLE = """
-:root{--page:#f4f6f8;--card:#fff;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce4;--deed:#1f5fa8;--bad:#b3261e}
+:root{--page:#f4f6f8;--card:#fff;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce4;--deed:#1f5fa8;--bad:#b3261e;--do:#1f5fa8}
 @media (prefers-color-scheme:dark){:root:not([data-theme=light]){--page:#12171d;--card:#1a2129;--ink:#dfe6ee;
---soft:#93a1b0;--line:#333f4b;--deed:#3d7fcb;--bad:#ff8a80}}
-:root[data-theme=dark]{--page:#12171d;--card:#1a2129;--ink:#dfe6ee;--soft:#93a1b0;--line:#333f4b;--deed:#3d7fcb;
+--soft:#93a1b0;--line:#333f4b;--deed:#78aef0;--bad:#ff8a80}}
+:root[data-theme=dark]{--page:#12171d;--card:#1a2129;--ink:#dfe6ee;--soft:#93a1b0;--line:#333f4b;--deed:#78aef0;
 --bad:#ff8a80}
 *{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--page);
 color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI","Noto Sans CJK SC","Microsoft YaHei",sans-serif}
@@ -18,7 +18,7 @@ main{width:min(26rem,calc(100vw - 2rem));background:var(--card);border:1px solid
 padding:1.75rem}h1{margin:0 0 .25rem;font-size:1.3rem}p{margin:.25rem 0 1rem;color:var(--soft)}
 label{display:block;font-weight:600;margin-bottom:.35rem}input{width:100%;padding:.6rem .7rem;font:inherit;
 color:inherit;background:var(--page);border:1px solid var(--line);border-radius:6px}
-button{margin-top:1rem;width:100%;padding:.65rem;font:inherit;font-weight:600;color:#fff;background:var(--deed);
+button{margin-top:1rem;width:100%;padding:.65rem;font:inherit;font-weight:600;color:#fff;background:var(--do);
 border:0;border-radius:6px;cursor:pointer}a{color:var(--deed)}.bad{color:var(--bad);font-weight:600}
 code{font-size:.9em;overflow-wrap:anywhere}input:focus-visible,button:focus-visible{outline:2px solid var(--deed);
 outline-offset:2px}

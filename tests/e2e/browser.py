@@ -32,6 +32,13 @@ SWITCHES = (
     # Every name but loopback is unknown: what would leave fails, and is seen in the log of requests.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
+# A dialog grows into its place: what is aimed at a button that still moves, misses it.
+_AT_REST = """
+const {x, y, width, height} = arguments[0].getBoundingClientRect(), now = [x, y, width, height].join()
+const before = arguments[0].seenAt
+arguments[0].seenAt = now
+return before === now
+"""
 
 
 @dataclass
@@ -49,10 +56,24 @@ class Browser:
         self.settled()
 
     def settled(self) -> None:
-        """Waits until the page is connected and shows no spinner."""
-        ready = "return !!(window.socket && window.socket.connected) && !document.querySelector('.q-spinner')"
+        """Waits until the page is filled and takes notice of what is done: connected, known to the server, no spinner."""
+        ready = (
+            "return document.readyState === 'complete' && !window.leaving && !!window.did_handshake "
+            "&& window.socket.connected && !document.querySelector('.q-spinner')"
+        )
         self.until(lambda: self.driver.execute_script(ready), "the page is filled")
         self.look()
+
+    @contextlib.contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Around what loads a page anew: goes on once another document is there and filled.
+
+        Without it the next step may still read the document that is about to go.
+        """
+        self.driver.execute_script("window.leaving = true")
+        yield
+        self.until(lambda: self.driver.execute_script("return !window.leaving"), "another page is loaded")
+        self.settled()
 
     def log_in(self, token: str) -> None:
         """Through the login page, as a person would."""
@@ -66,11 +87,15 @@ class Browser:
             self.driver.add_cookie({"name": f"forewarn_{name}", "value": value, "path": "/"})
 
     def text(self) -> str:
-        """What a person reads on the page."""
-        for _ in range(20):
-            with contextlib.suppress(WebDriverException):  # The page changed between finding and reading.
-                return self.driver.find_element(By.TAG_NAME, "body").text
-        return ""
+        """What a person reads on the page, read at one moment."""
+        read: str = self.driver.execute_script("return document.body ? document.body.innerText : ''")
+        return read
+
+    def seen(self) -> str:
+        """The page for the words of a failure, also of one that cannot be read now."""
+        with contextlib.suppress(WebDriverException):
+            return self.text()[:2000]
+        return "(the page cannot be read)"
 
     def texts(self, css: str) -> list[str]:
         """What each of these elements says, read at one moment."""
@@ -96,25 +121,22 @@ class Browser:
         self.until(typed, f"{words!r} in {css}")
 
     def press(self, label: str, within: str = "") -> None:
-        """Presses the button with this label, once it is there."""
+        """Presses the button with this label, once it is there and no longer moves."""
         path = f"{within}//button[normalize-space(.)='{label}' or .//span[normalize-space(.)='{label}']]"
 
         def pressed() -> bool:
             buttons = [one for one in self.driver.find_elements(By.XPATH, path) if one.is_displayed()]
-            if buttons:
+            at_rest = bool(buttons) and bool(self.driver.execute_script(_AT_REST, buttons[0]))
+            if at_rest:
                 buttons[0].click()
-            return bool(buttons)
+            return at_rest
 
         self.until(pressed, f"a button {label}")
 
     def press_until(self, label: str, true: Callable[[], Any], what: str, within: str = "") -> None:
-        """Presses a button until something comes of it: a page that is not yet awake takes no notice of a press."""
-        for _ in range(6):
-            self.press(label, within)
-            with contextlib.suppress(AssertionError):
-                self.until(true, what, 4)
-                return
-        raise AssertionError(f"`{label}` was pressed, but never: {what}\n{self.text()[:2000]}")
+        """Presses a button and waits for what comes of it."""
+        self.press(label, within)
+        self.until(true, f"`{label}` was pressed: {what}")
 
     def has(self, css: str) -> bool:
         """Whether a person sees such an element."""
@@ -129,7 +151,7 @@ class Browser:
                 if found:
                     return found
             time.sleep(0.05)
-        raise AssertionError(f"never came true: {what}\n{self.driver.current_url}\n{self.text()[:2000]}")
+        raise AssertionError(f"never came true: {what}\n{self.driver.current_url}\n{self.seen()}")
 
     def look(self) -> None:
         """Notes what was requested and complained about since the last look."""
