@@ -116,7 +116,7 @@ class Contact:
         values = drawn.values(got, before, at - past.at if past is not None else 0.0)
         self._past = _Past(drawn.counters(got), uptime, at)
         took = self._clock.monotonic() - at
-        values[: len(DEVICE_FIELDS)] = [1.0, session.rtt_seconds, uptime, took]
+        values[: len(DEVICE_FIELDS)] = [1.0, 1.0, session.rtt_seconds, uptime, took]
         self._shape, self.why = drawn.shape, ""
         middle = begun + int(took * 500)
         told = [replace(item, t=middle) for item in happenings]
@@ -151,7 +151,7 @@ class Contact:
         self.close()
         self.why = why
         values: list[float | None] = [None] * self._shape.width
-        values[0] = 0.0
+        values[:2] = [0.0, 0.0]
         return Reading(begun, self.target.name, self._shape, values, ok=False, why=why, address=self.target.address)
 
 

@@ -82,7 +82,18 @@ _TRAFFIC = (
 
 TABLES: dict[str, Table] = {
     "device": Table(
-        "", ("up", "rtt_seconds", "uptime_seconds", "poll_seconds", "clock_offset_seconds", "status", "status_code")
+        "",
+        (
+            # 1 when it answers anything at all, SNMP or not; `snmp_up` is about SNMP alone.
+            "up",
+            "snmp_up",
+            "rtt_seconds",
+            "uptime_seconds",
+            "poll_seconds",
+            "clock_offset_seconds",
+            "status",
+            "status_code",
+        ),
     ),
     "host": Table(
         "",

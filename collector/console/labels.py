@@ -28,6 +28,7 @@ TABLES: dict[str, tuple[str, str]] = {
 
 FIELDS: dict[str, tuple[str, str]] = {
     "up": ("在线", "Up"),
+    "snmp_up": ("SNMP 应答", "SNMP answers"),
     "admin_up": ("已启用", "Enabled"),
     "rtt_seconds": ("应答时间", "Round trip"),
     "latency_seconds": ("延迟", "Latency"),

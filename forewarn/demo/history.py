@@ -76,7 +76,7 @@ class Past:
         """Its reading at an instant; the spool fills in the rest."""
         pattern = self.pattern if t >= self.role.since else self.early
         if any(begin <= t < end for begin, end in self.role.dark):
-            dark: list[float | None] = [0.0, *[None] * (pattern.shape.width - 1)]
+            dark: list[float | None] = [0.0, 0.0, *[None] * (pattern.shape.width - 2)]
             return Record(0, t, self.role.name, ok=False, why="no answer within 2 s", values=dark), pattern.shape
         return Record(0, t, self.role.name, values=pattern.at(t)), pattern.shape
 

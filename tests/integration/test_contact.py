@@ -50,7 +50,8 @@ def test_a_device_that_falls_silent_keeps_its_shape_and_says_why(responder):
         assert bad.shape == good.shape
         assert bad.shape.kind is DeviceKind.UPS
         assert value(bad, "device", "", "up") == 0
-        assert all(found is None for found in bad.values[1:])
+        assert value(bad, "device", "", "snmp_up") == 0
+        assert all(found is None for found in bad.values[2:])
         assert bad.why == f"127.0.0.1 port {device.port} did not answer within 0.2 s"
         device.mood = Mood.HONEST
         assert reading(await met.poll()).values[0] == 1
@@ -97,7 +98,7 @@ def test_a_device_that_never_answered_is_reported_down(responder):
         assert (unknown.shape.kind, unknown.shape.profile) == (DeviceKind.OTHER, "unmatched")
         fixed = reading(await contact(device, SteppedClock(), profile="switch.generic").poll())
         assert (fixed.shape.kind, fixed.shape.profile) == (DeviceKind.SWITCH, "switch.generic")
-        assert fixed.values == [0.0, None, None, None]
+        assert fixed.values == [0.0, 0.0, None, None, None]
 
     in_loop(steps)
 

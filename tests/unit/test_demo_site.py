@@ -162,7 +162,8 @@ def test_a_dark_stretch_is_a_failed_poll_and_not_a_zero(polled: list[Past]) -> N
     light, _ = camera.record(end)
     assert not dark.ok
     assert dark.values[0] == 0.0
-    assert set(dark.values[1:]) == {None}
+    assert dark.values[1] == 0.0, "snmp_up"
+    assert set(dark.values[2:]) == {None}
     assert isinstance(light, Record)
     assert light.ok
 
