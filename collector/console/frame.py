@@ -68,7 +68,7 @@ def _bar(visit: Visit, here: str) -> None:
         ui.menu(),
     ):
         for word, to in (*WAYS, ("new_ticket", "/tickets/new")):
-            ui.menu_item(say(word), on_click=lambda to=to: ui.navigate.to(to))
+            ui.menu_item(say(word), on_click=lambda to=to: ui.navigate.to(to)).props("role=menuitem")
     ui.link("forewarn", "/").classes("fw-brand")
     for word, to in WAYS:
         ui.link(say(word), to).classes("fw-wide" + (" fw-here" if word == here else ""))
@@ -80,15 +80,22 @@ def _bar(visit: Visit, here: str) -> None:
     with ui.button(icon="translate", color=None).props(f'flat round dense aria-label="{say("language")}"'), ui.menu():
         for language, name in LANGUAGES.items():
             _choice(name, "forewarn_language", language, chosen=language == say.language)
-    with ui.button(icon="person", color=None).props(f'flat round dense aria-label="{say("signed_in_as")}"'), ui.menu():
-        ui.item(f"{say('signed_in_as')}: {visit.actor}").props("disable")
-        with ui.item().props("clickable"), ui.element("form").props('method="post" action="/logout"'):
+    with (
+        ui.button(icon="person", color=None).props(f'flat round dense aria-label="{say("signed_in_as")}"'),
+        # Not a menu for who has it read out: it says a name, and has a form.
+        ui.menu().props(f'role="dialog" aria-label="{say("signed_in_as")}"'),
+        ui.column().classes("fw-who"),
+    ):
+        ui.label(f"{say('signed_in_as')}: {visit.actor}")
+        with ui.element("form").props('method="post" action="/logout"'):
             ui.html(f'<button type="submit" class="fw-logout">{say("logout")}</button>', sanitize=False)
 
 
 def _choice(name: str, cookie: str, value: str, *, chosen: bool) -> None:
     keep = f"document.cookie='{cookie}={value};path=/;max-age=31536000;samesite=lax';location.reload()"
-    ui.menu_item(name).props("active" if chosen else "").on("click", js_handler=f"() => {{{keep}}}")
+    # A list's item, as Quasar has it, has no place in a menu.
+    props = f'role="menuitemradio" aria-checked="{str(chosen).lower()}"' + (" active" if chosen else "")
+    ui.menu_item(name).props(props).on("click", js_handler=f"() => {{{keep}}}")
 
 
 def heading(title: str, *, way: Iterable[tuple[str, str]] = ()) -> ui.row:
