@@ -54,8 +54,12 @@ def buttons(visit: Visit, ticket: Ticket) -> None:
 
 def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
     say = visit.say
-    with ui.dialog().props(f'aria-label="{say(f"act_{act.value}")}"') as dialog, ui.card().classes("fw-card").style("width:min(32rem,92vw)"):
-        ui.label(say(f"act_{act.value}")).classes("fw-title")
+    title = say(f"act_{act.value}")
+    with (
+        ui.dialog().props(f'aria-label="{title}"') as dialog,
+        ui.card().classes("fw-card").style("width:min(32rem,92vw)"),
+    ):
+        ui.label(title).classes("fw-title")
         label = say(f"ask_{act.value}")
         text = ui.input(label) if act is Act.ASSIGN else ui.textarea(label).props("autogrow")
         text.props(f"outlined dense autofocus maxlength={200 if act is Act.ASSIGN else 8000}").classes("w-full")
