@@ -72,9 +72,8 @@ grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}.fw-charts .f
 .fw-logout{background:none;border:0;color:var(--deed);font:inherit;cursor:pointer;padding:0}.fw-narrow{display:none}
 .q-field--outlined .q-field__control{border-radius:6px}
 .q-chip{background:var(--calm-back);color:var(--ink)}.q-chip__icon--remove{opacity:1;color:var(--soft)}
-body :focus-visible,.q-btn.no-outline:focus-visible{outline:2px solid var(--deed)!important;outline-offset:1px}
-.fw-bar :focus-visible,.fw-bar .q-btn.no-outline:focus-visible{outline-color:#fff!important}
-.q-field__native:focus-visible{outline:0!important}
+@layer overrides{:focus-visible{outline:2px solid var(--deed)!important;outline-offset:1px}
+.fw-bar :focus-visible{outline-color:#fff!important}.q-field__native:focus-visible{outline:0!important}}
 @media (max-width:1000px){.fw-main,.fw-two{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:720px){.nicegui-content{padding:.75rem .6rem 3rem}.fw-bar{padding:0 .6rem}
 .fw-wide{display:none!important}.fw-narrow{display:inline-flex}
