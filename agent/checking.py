@@ -1,32 +1,22 @@
-"""What `forewarn agent check` finds out, each in a sentence that says what to do; and a record as it would be sent."""
+"""What a running agent last said of itself, in its status file; and a record as it would be sent."""
 
 from __future__ import annotations
 
-import asyncio
-import queue
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from agent.app import SystemClock, find_profiles
+from agent.app import SystemClock
 from agent.door import as_record
-from agent.guard import Guard
 from agent.itself import STATUS, Status
-from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
-from agent.settings import Settings
-from agent.target import Target
 from forewarn import wire
-from forewarn.bus import State, Unusable
-from forewarn.bus.mqtt import MqttBus
-from forewarn.consent import Refusal
-from forewarn.settings import SettingError, told
-from forewarn.vocabulary import Source
-from forewarn.wire import GENESIS
+from forewarn.wire import GENESIS, Reason
 
-BROKER_WITHIN = 5.0
+__all__ = ["STALE", "Seen", "Status", "as_sent", "fresh", "held_remedy", "last_status"]
+
 STALE = 15.0
 """A status older than so many seconds is of an agent that does not run."""
 
@@ -43,58 +33,6 @@ class Seen(NamedTuple):
     age: float
 
 
-class Finding(NamedTuple):
-    """One thing looked at."""
-
-    well: bool
-    what: str
-
-
-def findings(settings: Settings) -> Iterator[Finding]:
-    """Looks at one thing after the other, in the order a beginner has to put them right.
-
-    Nothing is polled outside the consent, and nothing is published.
-    """
-    yield Finding(True, f"settings: site {settings.site}, agent {settings.agent}, {len(settings.devices)} devices")
-    yield _folder(settings)
-    clock = SystemClock()
-    guard = Guard(
-        settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
-    )
-    yield _consent(settings, guard)
-    yield _broker(settings)
-    try:
-        profiles = find_profiles(settings)
-    except SettingError as wrong:
-        yield Finding(False, f"profiles: {wrong}")
-        return
-    yield Finding(True, f"profiles: {len(profiles)}")
-    from agent.snmp.opening import opener
-
-    for target in settings.devices:
-        refusal = guard.refuses(Source.SNMP, target.address)
-        if refusal is not None:
-            yield Finding(False, f"device {target.name}: not polled, {refusal}")
-            continue
-        try:
-            items = asyncio.run(poll_once(target, profiles, open_session=opener(), clock=clock))
-        except UnknownProfile as unknown:
-            yield Finding(False, str(unknown))
-        else:
-            yield _device(target, items)
-
-
-def _folder(settings: Settings) -> Finding:
-    probe = settings.folder / ".check"
-    try:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as wrong:
-        return Finding(False, f"folder {settings.folder}: {wrong.strerror}; make it, and give it to this account")
-    return Finding(True, f"folder {settings.folder}")
-
-
 def last_status(folder: Path) -> Seen | None:
     """The status file of an agent that runs or ran; None when there is none."""
     try:
@@ -104,52 +42,17 @@ def last_status(folder: Path) -> Seen | None:
     return Seen(status, (SystemClock().now() - status.at) / 1000)
 
 
-def _consent(settings: Settings, guard: Guard) -> Finding:
-    refusal, consent = guard.may_leave(), guard.consent
-    if refusal is not None or consent is None:
-        why = f"consent: {guard.detail or refusal}"
-        if not settings.trusted_keys:
-            why += "; `trusted_keys` is empty: name the customer's public key there"
-        elif refusal is Refusal.UNTRUSTED_KEY:
-            why += "; if it is the customer's, name it in `trusted_keys`"
-        elif refusal in (Refusal.ABSENT, Refusal.UNREADABLE):
-            why += "; `forewarn agent consent sign` makes one"
-        return Finding(False, why)
-    return Finding(True, f"consent {consent.id}: {', '.join(consent.scopes)} in {', '.join(consent.networks)}")
+_HELD: Mapping[str, str] = {
+    Reason.UNKNOWN_AGENT: "the service company registers this agent: forewarn collector add-agent",
+    Reason.UNKNOWN_CONSENT: "give the service company the consent: forewarn collector add-consent consent.json",
+    Reason.WITHDRAWN: "to go on, the customer signs a new consent: forewarn agent consent sign",
+    Reason.NEWER_VERSION: "the service company brings its collector up to date",
+}
 
 
-def _broker(settings: Settings) -> Finding:
-    where = f"broker {settings.broker.host}:{settings.broker.port}"
-    try:
-        bus = MqttBus(settings.as_user(), f"{settings.agent}-check")
-    except (Unusable, OSError) as wrong:
-        return Finding(False, f"{where}: {told(wrong)}")
-    running = last_status(settings.folder)
-    if running is not None and fresh(running.age):
-        # A broker that knows clients by user name would push the running agent off when we connect as well.
-        return Finding(running.status.connected, f"{where}: the running agent says {running.status.why or 'connected'}")
-    states: queue.SimpleQueue[State] = queue.SimpleQueue()
-    bus.watch(states.put)
-    bus.connect()
-    try:
-        state = states.get(timeout=BROKER_WITHIN)
-    except queue.Empty:
-        state = State(connected=False, why=f"does not answer within {BROKER_WITHIN:.0f} s")
-    bus.close()
-    if state.connected:
-        return Finding(True, where)
-    return Finding(False, state.why if where in state.why else f"{where}: {state.why}")
-
-
-def _device(target: Target, items: list[Reading | Happening]) -> Finding:
-    for item in items:
-        if isinstance(item, Reading):
-            if not item.ok:
-                return Finding(False, f"device {target.name} at {target.address}: {item.why}")
-            values = sum(value is not None for value in item.values)
-            what = f"device {target.name} at {target.address}: {item.shape.profile}, {values} values"
-            return Finding(True, what)
-    return Finding(False, f"device {target.name} at {target.address}: nothing was read")
+def held_remedy(held: str) -> str:
+    """Who has to do what about records that the collector does not take; empty when nobody can say."""
+    return _HELD.get(held.partition(" ")[0], "")
 
 
 def as_sent(item: Reading | Happening) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,20 +25,12 @@ from agent.settings import Settings, load
 from agent.target import Target
 from forewarn import telemetry
 from forewarn.consent import ConsentError, instant
+from forewarn.doctor.diagnosis import Side, examine
 from forewarn.sample import sample
 from forewarn.settings import SettingError, told
 from forewarn.vocabulary import Source, nearest
-from forewarn.wire import Reason
 
 WRONG = 2
-
-_HELD: Mapping[str, str] = {
-    Reason.UNKNOWN_AGENT: "; the service company registers this agent: forewarn collector add-agent",
-    Reason.UNKNOWN_CONSENT: "; give the service company the consent: forewarn collector add-consent consent.json",
-    Reason.WITHDRAWN: "; to go on, the customer signs a new consent: forewarn agent consent sign",
-    Reason.NEWER_VERSION: "; the service company brings its collector up to date",
-}
-"""By the first word of why records are held: who has to do what."""
 
 app = typer.Typer(
     name="forewarn agent",
@@ -80,14 +72,15 @@ def sample_config() -> None:
 
 
 @app.command()
-def check(config: Config = _CONFIG) -> None:
-    """Try everything the agent needs: settings, profiles, consent, folder, broker, each device."""
-    findings = checking.findings(load(config))
-    well = True
-    for finding in findings:
-        well = well and finding.well
-        print(f"[{'OK' if finding.well else 'FIX'}] {finding.what}")
-    raise typer.Exit(0 if well else 1)
+def doctor(
+    config: Config = _CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at everything the agent needs, and say what to do about what is not well."""
+    from agent.doctor.look import look
+
+    side = Side("agent", config, lambda progress: look(config, progress))
+    raise typer.Exit(examine([side], as_json=as_json))
 
 
 @app.command()
@@ -150,7 +143,8 @@ def status(config: Config = _CONFIG) -> None:
 def _shown(found: Status) -> list[str]:
     count = "1 record" if found.records == 1 else f"{found.records} records"
     waiting = f"{count}, {found.bytes} bytes, seq {found.oldest} to {found.head}"
-    held = f"{found.held}{_HELD.get(found.held.partition(' ')[0], '')}"
+    remedy = checking.held_remedy(found.held)
+    held = f"{found.held}; {remedy}" if remedy else found.held
     return [
         f"at         {instant(found.at)}",
         f"epoch      {found.epoch}",

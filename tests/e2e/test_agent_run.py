@@ -238,17 +238,6 @@ def test_wrong_settings_are_one_line_each_and_exit_code_2(tmp_path: Path) -> Non
     assert missing.stderr == "none.yaml:1:1: cannot be read: No such file or directory\n"
 
 
-def test_check_says_what_is_well_and_what_to_put_right(site: Site) -> None:
-    well = forewarn(site.folder, "agent", "check")
-    assert well.returncode == 0, well.stdout + well.stderr
-    assert "[OK] device cam-1 at 127.0.0.1: hikvision.camera" in well.stdout
-    (site.data / "consent.json").unlink()
-    wrong = forewarn(site.folder, "agent", "check")
-    assert wrong.returncode == 1
-    assert "[FIX] consent: no consent: there is no data/consent.json" in wrong.stdout
-    assert "[FIX] device cam-1: not polled, no consent" in wrong.stdout
-
-
 def test_poll_prints_the_record_that_would_be_sent(site: Site) -> None:
     polled = forewarn(site.folder, "agent", "poll", "cam-1")
     assert polled.returncode == 0, polled.stderr
@@ -339,13 +328,13 @@ def test_status_says_who_has_to_do_what_about_records_that_are_held(site: Site, 
     assert to_do in said.stdout
 
 
-def test_check_finds_a_secret_that_cannot_be_read_though_an_agent_runs_here(site: Site) -> None:
+def test_the_doctor_finds_a_secret_that_cannot_be_read_though_an_agent_runs_here(site: Site) -> None:
     running(site)
     given = (site.folder / "agent.yaml").read_text().replace(f'secret: "{SECRET}"', "secret_file: nowhere")
     (site.folder / "agent.yaml").write_text(given)
-    checked = forewarn(site.folder, "agent", "check")
-    assert checked.returncode == 1
-    assert "nowhere: No such file or directory" in checked.stdout
+    looked = forewarn(site.folder, "agent", "doctor")
+    assert looked.returncode == 1
+    assert "[fail] secret: nowhere: No such file or directory\n       -> put the secret" in looked.stdout
     assert forewarn(site.folder, "agent", "run").stderr == "nowhere: No such file or directory\n"
 
 

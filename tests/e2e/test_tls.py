@@ -25,11 +25,14 @@ def test_records_pass_over_tls_and_a_broker_with_another_authority_gets_none(tmp
         assert site.settings["broker"]["tls"] == {"ca": "ca.crt"}
 
         shutil.copy(others.ca, tmp_path / "site" / "ca.crt")
-        assert "[FIX] broker" in checked(site)
-        assert "certificate verify failed" in checked(site)
+        told = looked_at(site)
+        assert f"[fail] broker 127.0.0.1:{run.broker.port}: the certificate of" in told
+        assert "-> set `broker.tls.ca`: the file of the authority that signed it" in told
 
         shutil.copy(ours.ca, tmp_path / "site" / "ca.crt")
-        assert f"[OK] broker 127.0.0.1:{run.broker.port}" in checked(site)
+        told = looked_at(site)
+        assert f"[ok]   broker 127.0.0.1:{run.broker.port}: accepts `a1`" in told
+        assert "its certificate ends in" in told, "the one of this test lasts a day"
         site.start()
         until(lambda: site.committed() >= 3, "records are committed")
         site.end()
@@ -37,15 +40,17 @@ def test_records_pass_over_tls_and_a_broker_with_another_authority_gets_none(tmp
         plain = dict(site.settings["broker"])
         del plain["tls"]
         (site.folder / "agent.yaml").write_text(yaml.safe_dump({**site.settings, "broker": plain}))
-        assert "[FIX] broker" in checked(site), "a listener with TLS takes no password in the clear"
+        told = looked_at(site)
+        assert f"[fail] broker 127.0.0.1:{run.broker.port}: speaks TLS at this port" in told
+        assert "-> set `broker.tls`" in told
         assert run.end() == 0
 
 
-def checked(site: WholeSite) -> str:
-    """What `forewarn agent check` prints."""
+def looked_at(site: WholeSite) -> str:
+    """What `forewarn agent doctor` prints."""
     status = site.folder / "agent" / "status.json"
     status.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "forewarn", "agent", "check"]
+    command = [sys.executable, "-m", "forewarn", "agent", "doctor"]
     done = subprocess.run(
         command, cwd=site.folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )

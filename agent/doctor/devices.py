@@ -1,0 +1,149 @@
+"""Each device, polled once within the consent, all at the same time; and this machine, read once.
+
+A device that keeps silent is told apart as far as the consent lets us: what the system's own address table shows costs
+no message; a TCP connection is tried only where the scope `probe` allows it.
+
+Errors: none; what is wrong is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agent.contact import OpenSession
+from agent.guard import Guard
+from agent.poller import UnknownProfile, poll_once
+from agent.profile import Profile
+from agent.reading import Clock, Happening, Reading
+from agent.settings import Settings
+from agent.target import Target
+from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, ok, warn
+from forewarn.vocabulary import Source
+
+LONGEST = 20.0
+"""Seconds a device may take for one poll; whoever takes longer is told to be slow."""
+_PORTS = (80, 443, 554, 22, 8000)
+"""Where cameras, recorders and switches mostly listen."""
+_CONNECTS_WITHIN = 1.0
+_COMPLETE = 0x2
+"""ATF_COM of Linux (if_arp.h): the address was answered for."""
+
+Polled = list[Reading | Happening]
+
+
+def look(
+    settings: Settings, profiles: Mapping[str, Profile], guard: Guard, clock: Clock, progress: Progress
+) -> Iterator[Diagnosis]:
+    """Polls every device the consent covers; those it does not cover are told already."""
+    allowed = [target for target in settings.devices if guard.refuses(Source.SNMP, target.address) is None]
+    if not allowed:
+        return
+    yield from asyncio.run(_all(allowed, profiles, guard, clock, progress))
+
+
+async def _all(
+    targets: list[Target], profiles: Mapping[str, Profile], guard: Guard, clock: Clock, progress: Progress
+) -> list[Diagnosis]:
+    from agent.snmp.opening import opener  # The libraries behind it take 50 ms to import.
+
+    open_session, done = opener(), 0
+
+    async def one(target: Target) -> Diagnosis:
+        nonlocal done
+        found = await _device(target, profiles, open_session, guard, clock)
+        done += 1
+        progress("devices", done, len(targets))
+        return found
+
+    progress("devices", 0, len(targets))
+    return list(await asyncio.gather(*(one(target) for target in targets)))
+
+
+async def _device(
+    target: Target, profiles: Mapping[str, Profile], open_session: OpenSession, guard: Guard, clock: Clock
+) -> Diagnosis:
+    subject = f"device {target.name} at {target.address}"
+    try:
+        async with asyncio.timeout(LONGEST):
+            items = await poll_once(target, profiles, open_session=open_session, clock=clock)
+    except UnknownProfile as unknown:
+        return fail(subject, str(unknown), "correct `profile`, or leave it out: it is found by itself")
+    except TimeoutError:
+        return warn(subject, f"no complete answer within {LONGEST:.0f} s", "see its load and the network to it")
+    reading = next((item for item in items if isinstance(item, Reading)), None)
+    if reading is None:
+        return fail(subject, "nothing was read", "`forewarn agent poll` shows what it answers")
+    if reading.ok:
+        return _answered(subject, reading, items)
+    return await _silent(subject, target, reading.why, guard)
+
+
+def _answered(subject: str, reading: Reading, items: Polled) -> Diagnosis:
+    texts = next((item.text for item in items if isinstance(item, Happening)), {})
+    values = sum(value is not None for value in reading.values)
+    why = f" ({texts['matched']})" if "matched" in texts else ""
+    return ok(subject, f"{reading.shape.profile}{why}, {values} values")
+
+
+async def _silent(subject: str, target: Target, why: str, guard: Guard) -> Diagnosis:
+    if "refuses" in why:
+        return fail(subject, why, "switch SNMP on in the device, or correct `port`")
+    if "did not answer" not in why:
+        return fail(subject, why, f"`forewarn agent poll {target.name}` shows what it answers")
+    alive = _known_address(target.address)
+    if not alive and guard.refuses(Source.PROBE, target.address) is None:
+        alive = await _connects(target.address)
+    if alive:
+        remedy = "correct `community`; or let the device answer SNMP v2c to this machine's address"
+        return fail(subject, f"{why}, but {alive}: the community is wrong, or SNMP is closed to us", remedy)
+    remedy = "see that it is on and its cable in; then `address`, and the community: a wrong one gets no answer either"
+    return fail(subject, why, remedy)
+
+
+def _known_address(address: str) -> str:
+    """What the system's address table says of a device on our own network (Linux; proc(5), /proc/net/arp)."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/net/arp").read_text(encoding="ascii").splitlines()[1:]:
+            words = line.split()
+            if words[0] == address and int(words[2], 16) & _COMPLETE:
+                return f"a machine of that address is on this network ({words[3]})"
+    return ""
+
+
+async def _connects(address: str) -> str:
+    """Which port answers a TCP connection, be it with a refusal."""
+    answers = await asyncio.gather(*(_answers(address, port) for port in _PORTS))
+    return next((f"its TCP port {port} answers" for port, said in zip(_PORTS, answers, strict=True) if said), "")
+
+
+async def _answers(address: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(_CONNECTS_WITHIN):
+            _, writer = await asyncio.open_connection(address, port)
+    except OSError as wrong:  # TimeoutError is one as well.
+        return wrong.errno == errno.ECONNREFUSED
+    writer.close()
+    return True
+
+
+def host(settings: Settings, guard: Guard, clock: Clock) -> Iterator[Diagnosis]:
+    """Reads this machine once, when it is to be read."""
+    if not settings.host.enabled or guard.refuses(Source.HOST) is not None:
+        return
+    from agent.host import Host
+
+    subject = f"host {settings.host_name}"
+    reading = next(item for item in Host(settings.host_name, clock=clock).read() if isinstance(item, Reading))
+    columns = zip(reading.shape.columns(), reading.values, strict=True)
+    values = {(table, field) for (table, _, field), value in columns if value is not None}
+    missing = [field for field in ("memory_used_percent", "load1") if ("host", field) not in values]
+    missing += [] if any(table == "volume" for table, _ in values) else ["volume"]
+    if missing:
+        what = f"{len(values)} fields read; this system does not tell {', '.join(missing)}"
+        yield warn(subject, what, "in a container, let it see the host's /proc and disks; else nothing is to be done")
+    else:
+        yield ok(subject, f"{len(values)} fields read")
