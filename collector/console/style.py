@@ -73,7 +73,8 @@ grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}.fw-charts .f
 .q-field--outlined .q-field__control{border-radius:6px}
 .q-chip{background:var(--calm-back);color:var(--ink)}.q-chip__icon--remove{opacity:1;color:var(--soft)}
 @layer overrides{:focus-visible{outline:2px solid var(--deed)!important;outline-offset:1px}
-.fw-bar :focus-visible{outline-color:#fff!important}.q-field__native:focus-visible{outline:0!important}}
+.fw-bar :focus-visible{outline-color:#fff!important}.q-field__native:focus-visible{outline:0!important}
+body.body--dark{--q-primary:#78aef0!important}body.body--dark .bg-primary{color:#0f1e2e!important}}
 @media (max-width:1000px){.fw-main,.fw-two{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:720px){.nicegui-content{padding:.75rem .6rem 3rem}.fw-bar{padding:0 .6rem}
 .fw-wide{display:none!important}.fw-narrow{display:inline-flex}
