@@ -198,7 +198,7 @@ def _target(actor: Actor) -> dict[str, object]:
     role, device = actor.role, actor.device
     target: dict[str, object] = {"name": role.name, "address": device.address, "port": device.port}
     target |= {"interval": INTERVAL, "timeout": "1s", "retries": 1}
-    return target | ({"profile": role.profile} if role.profile else {})
+    return target | ({"profile": role.profile} if role.profile else {}) | role.links
 
 
 def _written(path: Path, settings: dict[str, object]) -> None:

@@ -34,6 +34,22 @@ _CAMERAS = ("cam-gate-1", "cam-yard-2", "cam-dock-3", "cam-hall-4")
 _OFFICE, _RECORDER, _SERVER, _SWITCH, _SUPPLY = "cam-office-5", "nvr-1", "srv-1", "sw-1", "ups-1"
 
 
+def _port(number: int) -> dict[str, str]:
+    return {"switch": _SWITCH, "switch_port": f"GigabitEthernet1/0/{number}"}
+
+
+_LINKS: dict[str, dict[str, str]] = {
+    **{
+        name: {**_port(number), "recorder": _RECORDER, "recorder_channel": str(number)}
+        for number, name in enumerate((*_CAMERAS, _OFFICE), 1)
+    },
+    _RECORDER: {**_port(6), "ups": _SUPPLY},
+    _SERVER: {**_port(7), "ups": _SUPPLY},
+    _SWITCH: {"ups": _SUPPLY},
+}
+"""Cameras on ports 1 to 5, the recorder on 6, the server on 7; the UPS powers all that stands in the rack."""
+
+
 class Drive(NamedTuple):
     """Makes one object follow a course: its value is `write(course(t))`, or for a counter the integral of that."""
 
@@ -70,6 +86,11 @@ class Simulated:
     late: str = ""
     since: int = 0
     dark: Sequence[tuple[int, int]] = ()
+
+    @property
+    def links(self) -> dict[str, str]:
+        """What it hangs on, as in the agent's settings."""
+        return _LINKS.get(self.name, {})
 
 
 class Act(NamedTuple):
