@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from agent import links
-from forewarn.settings import Duration, Secret
+from agent.credential import Access, Credential, revealed
+from forewarn.settings import Duration, Mark, Marked, Secret, SettingError, Wrong
+from forewarn.vocabulary import nearest
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +24,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     community: Annotated[Secret, msgspec.Meta(description="SNMP v2c community, read only.")] = Secret("public")
     community_file: Annotated[
         Path | None, msgspec.Meta(description="A file that holds the community instead, first line.")
+    ] = None
+    credential: Annotated[
+        Marked | None, msgspec.Meta(description="Or one of `credentials`, by its name.", examples=["floor2"])
+    ] = None
+    snmp: Annotated[
+        Credential | None, msgspec.Meta(description="Or its own credentials, where a community is not enough.")
     ] = None
     profile: Annotated[
         str | None, msgspec.Meta(description="Fixes how it is polled; found by itself when left out.")
@@ -45,13 +54,34 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         except ValueError:
             what = f"`{self.address}` is no IP address: a consent covers addresses, so a device is named by its own"
             raise ValueError("address", what) from None
+        if self.credential is not None and self.snmp is not None:
+            raise ValueError("credential", "`credential` and `snmp` are both given, one is enough")
 
-    def secret(self) -> str:
-        """The community itself.
+    def access(self) -> Access:
+        """How its SNMP agent is spoken to, secrets and all.
 
         Raises:
-            OSError: the file that holds it cannot be read.
+            OSError: a file that holds a secret cannot be read.
         """
-        if self.community_file is not None:
-            return self.community_file.read_text(encoding="utf-8").partition("\n")[0].strip()
-        return self.community.reveal()
+        return (self.snmp or Credential()).access(revealed(self.community, self.community_file))
+
+
+def credited(devices: Sequence[Target], credentials: Mapping[str, Credential]) -> list[Target]:
+    """The devices with their named credentials in `snmp`.
+
+    Raises:
+        SettingError: a name there is no credential of.
+    """
+    wrongs: list[Wrong] = []
+    found: list[Target] = []
+    for device in devices:
+        name = device.credential
+        if name is None or name in credentials:
+            named = credentials[name] if name is not None else device.snmp
+            found.append(msgspec.structs.replace(device, snmp=named, credential=None))
+            continue
+        mark = name.mark if isinstance(name, Marked) else Mark("credential", 1, 1)
+        wrongs.append(Wrong(mark, f"there is no credential `{name}`{nearest(name, credentials)}"))
+    if wrongs:
+        raise SettingError(wrongs)
+    return found

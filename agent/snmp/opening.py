@@ -5,35 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from agent.credential import Access
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange
 from agent.target import Target
 
-IN_FLIGHT = 256
+IN_FLIGHT = 64
+_DOUBTFUL = 32
 
 
-def _adapter() -> Callable[[str, int, str, float], Exchange]:
+def _adapter() -> Callable[[str, int, Access, float], Exchange]:
     try:
         from agent.snmp import gufo
     except ImportError:
         from agent.snmp import pysnmp
 
-        return pysnmp.open_v2c
-    return gufo.open_v2c
+        return pysnmp.connect
+    return gufo.connect
 
 
 def opener(in_flight: int = IN_FLIGHT) -> Callable[[Target], Requester]:
     """A function that opens sessions, with at most `in_flight` requests under way over all of them.
 
+    Beside those, some more to devices that did not answer last time, so that they keep nobody waiting.
+
     What it returns raises:
         SnmpError: no socket could be made.
-        OSError: the file with the community cannot be read.
+        OSError: a file with a secret cannot be read.
     """
-    open_v2c = _adapter()
-    limits = Limits(in_flight=asyncio.Semaphore(in_flight))
+    connect = _adapter()
+    limits = Limits(in_flight=asyncio.Semaphore(in_flight), doubtful=asyncio.Semaphore(min(in_flight, _DOUBTFUL)))
 
     def open_session(target: Target) -> Requester:
-        exchange = open_v2c(target.address, target.port, target.secret(), target.timeout)
+        exchange = connect(target.address, target.port, target.access(), target.timeout)
         return Requester(exchange, retries=target.retries, limits=limits)
 
     return open_session

@@ -2,7 +2,7 @@
 
 Its imports cost some 15 MB and a varbind some 130 µs, so that nothing imports this module where gufo-snmp is there.
 
-Errors: Unreachable, Refused, Misread of `agent.snmp.session`.
+Errors: Unreachable, Refused, Denied, Locked, Misread of `agent.snmp.session`.
 """
 
 from __future__ import annotations
@@ -23,66 +23,100 @@ from pysnmp.hlapi.v1arch.asyncio import (
     UdpTransportTarget,
     bulk_cmd,
     get_cmd,
+    next_cmd,
 )
-from pysnmp.proto import rfc1902, rfc1905
+from pysnmp.proto import errind, rfc1902, rfc1905
 
-from agent.snmp.session import Misread, Unreachable, Value
+from agent.credential import Access
+from agent.snmp.session import Denied, Locked, Misread, Unreachable, Value
+
+_REFUSALS = (
+    errind.AuthenticationError,
+    errind.AuthenticationFailure,
+    errind.UnknownSecurityName,
+    errind.UnknownUserName,
+    errind.UnsupportedSecurityLevel,
+    errind.WrongDigest,
+)
+_MISFITS = (errind.DeserializationError, errind.InvalidMsg, errind.ParseError)
 
 
-def open_v2c(address: str, port: int, community: str, timeout: float) -> PysnmpExchange:
+def connect(address: str, port: int, access: Access, timeout: float) -> PysnmpExchange:
     """A client of one device; `timeout` in seconds for one answer. Needs a running event loop."""
-    return PysnmpExchange(address, port, community, timeout)
+    if access.version == "3":
+        from agent.snmp.pysnmp_user import PysnmpUserExchange
+
+        return PysnmpUserExchange(address, port, access, timeout)
+    return PysnmpExchange(address, port, access, timeout)
 
 
 class PysnmpExchange:
-    """An Exchange over pysnmp's own dispatcher."""
+    """An Exchange over pysnmp's own dispatcher, for the versions that know communities."""
 
-    def __init__(self, address: str, port: int, community: str, timeout: float) -> None:
+    def __init__(self, address: str, port: int, access: Access, timeout: float) -> None:
         self.peer = f"{address} port {port}"
+        self.all_or_none = access.version == "1"
         self._place = (address, port)
         self._timeout = timeout
-        self._community = CommunityData(community, mpModel=1)  # noqa: S508 - what most cameras speak
-        self._dispatcher = SnmpDispatcher()
+        self._community = CommunityData(access.community, mpModel=0 if self.all_or_none else 1)
+        self._commands: dict[str, Any] = {"get": get_cmd, "next": next_cmd, "bulk": bulk_cmd}
         self._transport: Any = None
+        self._dispatcher: Any = None
 
     async def get(self, oids: Sequence[str]) -> dict[str, Value]:
         """See `Exchange.get`."""
-        return dict(await self.ask(get_cmd, oids))
+        return dict(await self.ask("get", oids))
 
     def walk(self, column: str, repetitions: int) -> PysnmpWalk:
         """See `Exchange.walk`."""
-        return PysnmpWalk(self, column, repetitions)
+        return PysnmpWalk(self, column, 0 if self.all_or_none else repetitions)
 
     def close(self) -> None:
         """See `Exchange.close`."""
-        self._dispatcher.close()
+        if self._dispatcher is not None:
+            self._dispatcher.close()
 
-    async def ask(self, command: Any, oids: Sequence[str], *given: int) -> list[tuple[str, Value]]:
+    async def ask(self, command: str, oids: Sequence[str], *given: int) -> list[tuple[str, Value]]:
         """Sends one request; what the device has not is left out of the answer.
 
         Raises:
-            Unreachable, Misread.
+            Unreachable, Denied, Locked, Misread.
         """
         wanted = [ObjectType(ObjectIdentity(oid)) for oid in oids]
         try:
-            if self._transport is None:
-                self._transport = await self._opened()
-            answer = await command(self._dispatcher, self._community, self._transport, *given, *wanted, lookupMib=False)
+            answer = await self.send(self._commands[command], wanted, given)
         except (PySnmpError, PyAsn1Error, OSError) as wrong:
             raise Misread(f"{self.peer} answered with what is no SNMP message: {wrong}") from wrong
         problem, status, _, binds = answer
         if problem is not None:
-            raise Unreachable(f"{self.peer} did not answer within {self._timeout:g} s")
+            raise self._refused(problem)
         plain = [(str(oid), _plain(value)) for oid, value in binds] if not int(status or 0) else []
         return [(oid, value) for oid, value in plain if value is not None]
 
-    async def _opened(self) -> Any:
-        kind = UdpTransportTarget if ipaddress.ip_address(self._place[0]).version == 4 else Udp6TransportTarget  # noqa: PLR2004
+    async def send(self, command: Any, wanted: list[ObjectType], given: Sequence[int]) -> Any:
+        """One request of pysnmp's, as this version sends it."""
+        if self._dispatcher is None:
+            self._dispatcher = SnmpDispatcher()
+            self._transport = await self.opened(UdpTransportTarget, Udp6TransportTarget)
+        return await command(self._dispatcher, self._community, self._transport, *given, *wanted, lookupMib=False)
+
+    async def opened(self, plain: Any, v6: Any) -> Any:
+        """The transport, of the class that fits the address."""
+        kind = plain if ipaddress.ip_address(self._place[0]).version == 4 else v6  # noqa: PLR2004
         return await kind.create(self._place, timeout=self._timeout, retries=0)
+
+    def _refused(self, problem: Any) -> Exception:
+        if isinstance(problem, _REFUSALS):
+            return Denied(f"{self.peer}: authentication failed: wrong user or key")
+        if isinstance(problem, errind.DecryptionError):
+            return Locked(f"{self.peer} answers, but not to this user: is the privacy key right?")
+        if isinstance(problem, _MISFITS):
+            return Misread(f"{self.peer} answered with what is no SNMP message: {problem}")
+        return Unreachable(f"{self.peer} did not answer within {self._timeout:g} s")
 
 
 class PysnmpWalk:
-    """A Walk over pysnmp."""
+    """A Walk over pysnmp; by GETNEXT when `repetitions` is 0."""
 
     def __init__(self, exchange: PysnmpExchange, column: str, repetitions: int) -> None:
         self.ended = False
@@ -93,7 +127,10 @@ class PysnmpWalk:
 
     async def step(self) -> list[tuple[str, Value]]:
         """See `Walk.step`."""
-        page = await self._exchange.ask(bulk_cmd, [self._next], 0, self._repetitions)
+        if self._repetitions:
+            page = await self._exchange.ask("bulk", [self._next], 0, self._repetitions)
+        else:
+            page = await self._exchange.ask("next", [self._next])
         found = [(oid, value) for oid, value in page if oid.startswith(f"{self._column}.")]
         self.ended = len(found) < len(page) or not found
         if found:

@@ -1,7 +1,7 @@
 """The manners of asking: retries, packing, bounds on walks, how many requests are under way on the site.
 
 `Requester` is the one Session; it wraps the Exchange of any adapter, so that they all behave alike. What a device
-cannot take it learns: a request that is refused as a whole is halved, and the smaller size kept.
+cannot take it learns: a request that is refused as a whole is halved, and the smaller size kept in its `packing`.
 
 Errors: those of `agent.snmp.session`.
 """
@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from agent.snmp.packing import MOST, Packing
 from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
 
 T = TypeVar("T")
@@ -33,12 +34,14 @@ _PAUSE = 0.2
 class Limits(NamedTuple):
     """What one request, one walk and the whole site may take."""
 
-    max_varbinds: int = 56
+    max_varbinds: int = MOST
     repetitions: int = 32
     max_rows: int = 4096
     nonincreasing_ok: bool = False
     in_flight: asyncio.Semaphore | None = None
     """Shared by all sessions of the site."""
+    doubtful: asyncio.Semaphore | None = None
+    """The same for second tries and for devices that did not answer last time: they take nobody's turn."""
 
 
 class Requester:
@@ -53,31 +56,39 @@ class Requester:
     def __init__(self, exchange: Exchange, *, retries: int = 2, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.rtt_seconds = math.inf
+        self.packing = Packing()
+        self.trusted = True
+        self.patient = True
         self.requests = 0
         self._exchange = exchange
         self._retries = retries
         self._most = self.limits.max_varbinds
         self._alive = False
         self._any_order = self.limits.nonincreasing_ok
+        self._bulk = True
 
-    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool) -> None:
+    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool, bulk: bool = True) -> None:
         """See `Session.narrow`."""
-        if max_varbinds is not None:
-            self._most = min(self._most, max_varbinds)
+        self._most = min(self.limits.max_varbinds, max_varbinds or MOST)
         self._any_order = nonincreasing_ok or self.limits.nonincreasing_ok
+        self._bulk = bulk
 
-    async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
+    async def get_many(self, oids: Sequence[str], into: dict[str, Value] | None = None) -> dict[str, Value]:
         """See `Session.get_many`."""
-        got: dict[str, Value] = {}
-        for chunk in self._packed(oids):
-            got.update(await self._get(chunk))
+        got = {} if into is None else into
+        begin = 0
+        while begin < len(oids):
+            # Cut as we go: what the first requests teach holds for the rest.
+            end = self._cut(oids, begin)
+            await self._get(oids[begin:end], got)
+            begin = end
         return got
 
     async def rows(self, column: str, *, expected: int | None = None) -> dict[str, Value]:
         """See `Session.rows`."""
         # One more than there were shows at once that the column ends there.
         repetitions = self.limits.repetitions if expected is None else min(expected + 1, self.limits.max_varbinds)
-        walk = self._exchange.walk(column, min(repetitions, self._most))
+        walk = self._exchange.walk(column, min(repetitions, self._most, self.packing.size) if self._bulk else 0)
         found: dict[str, Value] = {}
         highest: tuple[int, ...] = ()
         while not walk.ended:
@@ -114,66 +125,76 @@ class Requester:
         """See `Session.close`."""
         self._exchange.close()
 
-    def _packed(self, oids: Sequence[str]) -> list[Sequence[str]]:
-        """Cuts a list so that each part's answer stays under `_ANSWER_BYTES`, as far as lengths can be foreseen."""
-        most = self._most
-        chunks: list[Sequence[str]] = []
-        begin, room = 0, _ANSWER_BYTES - _MESSAGE_BYTES
-        for at, oid in enumerate(oids):
-            size = _OBJECT_BYTES + oid.count(".")
-            if at - begin >= most or size > room:
-                chunks.append(oids[begin:at])
-                begin, room = at, _ANSWER_BYTES - _MESSAGE_BYTES
-            room -= size
-        if begin < len(oids):
-            chunks.append(oids[begin:])
-        return chunks
+    def _cut(self, oids: Sequence[str], begin: int) -> int:
+        """Where a request that begins at `begin` ends: its answer stays under `_ANSWER_BYTES`, as far as foreseen."""
+        last = min(begin + min(self._most, self.packing.size), len(oids))
+        room = _ANSWER_BYTES - _MESSAGE_BYTES
+        for at in range(begin, last):
+            room -= _OBJECT_BYTES + oids[at].count(".")
+            if room < 0:
+                return max(at, begin + 1)
+        return last
 
-    async def _get(self, oids: Sequence[str]) -> dict[str, Value]:
+    async def _get(self, oids: Sequence[str], got: dict[str, Value]) -> None:
         was_alive = self._alive
         try:
-            got = await self._patiently(lambda: self._exchange.get(oids))
+            found = await self._patiently(lambda: self._exchange.get(oids))
         except Unreachable:
             if not was_alive or len(oids) <= _FEW:
                 raise
             # It answered the request before: some devices stay silent when asked for too much.
-            return await self._halved(oids)
-        if got or len(oids) == 1:
-            return got
+            await self._halved(oids, got)
+            return
+        if found or len(oids) == 1:
+            self.packing.answered(len(oids))
+            got.update(found)
+            return
         # Nothing at all: either none of them exists, or the device refused the request as a whole.
-        if UPTIME not in oids:
-            got = await self._patiently(lambda: self._exchange.get([*oids, UPTIME]))
-            if got:
-                return {oid: value for oid, value in got.items() if oid != UPTIME}
-        return await self._halved(oids)
+        if UPTIME not in oids and not self._exchange.all_or_none:
+            found = await self._patiently(lambda: self._exchange.get([*oids, UPTIME]))
+            if found:
+                got.update((oid, value) for oid, value in found.items() if oid != UPTIME)
+                return
+        await self._halved(oids, got)
 
-    async def _halved(self, oids: Sequence[str]) -> dict[str, Value]:
+    async def _halved(self, oids: Sequence[str], got: dict[str, Value]) -> None:
         half = max(len(oids) // 2, 1)
-        first = await self._get(oids[:half])
-        self._most = min(self._most, half)
-        return {**first, **await self._get(oids[half:])}
+        before = len(got)
+        await self._get(oids[:half], got)
+        if not self._exchange.all_or_none:
+            self.packing.refused(len(oids))
+        await self._get(oids[half:], got)
+        # Where one missing object refuses all, only a request of which nothing was missing was too large.
+        if self._exchange.all_or_none and len(got) - before == len(oids):
+            self.packing.refused(len(oids))
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Sends a request until it is answered or the retries are used up."""
-        for left in range(self._retries, -1, -1):
-            begun = time.perf_counter()
+        tries = self._retries + 1 if self.patient else 1
+        for number in range(1, tries + 1):
             self._alive = False
             try:
-                answer = await self._in_turn(ask)
+                answer = await self._in_turn(ask, self.limits.in_flight if self.trusted else self.limits.doubtful)
             except (Unreachable, Misread, Refused) as wrong:
-                if not left:
+                self.trusted = False
+                if number == tries:
                     raise
                 if isinstance(wrong, Refused):
                     await asyncio.sleep(_PAUSE)
                 continue
-            self._alive = True
-            self.rtt_seconds = min(self.rtt_seconds, time.perf_counter() - begun)
+            self._alive = self.trusted = True
             return answer
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _in_turn(self, ask: Callable[[], Awaitable[T]], turns: asyncio.Semaphore | None) -> T:
+        if turns is None:
+            return await self._timed(ask)
+        async with turns:
+            return await self._timed(ask)
+
+    async def _timed(self, ask: Callable[[], Awaitable[T]]) -> T:
         self.requests += 1
-        if self.limits.in_flight is None:
-            return await ask()
-        async with self.limits.in_flight:
-            return await ask()
+        begun = time.perf_counter()
+        answer = await ask()
+        self.rtt_seconds = min(self.rtt_seconds, time.perf_counter() - begun)
+        return answer

@@ -9,7 +9,9 @@ there is: neither Protocol can write.
 Errors:
     SnmpError         anything that kept an answer from us; its text is a sentence for people
     ├─ Unreachable    no answer in time, after all retries; later it may work
-    ├─ Refused        the device's host says that nobody listens there, or the credentials are wrong
+    ├─ Refused        the device's host says that nobody listens there
+    ├─ Denied         an SNMP engine answers, but not to us; trying again does not help
+    │  └─ Locked      it answers who it is and then nothing: it is Unreachable too, and tried again
     ├─ Misread        what came back is no SNMP message; trying again seldom helps
     └─ Runaway        a walk that does not end or does not advance: a fault of the device
 """
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+
+from agent.snmp.packing import Packing
 
 Value = int | float | bytes | str
 
@@ -31,7 +35,15 @@ class Unreachable(SnmpError):
 
 
 class Refused(SnmpError):
-    """Nobody listens there, or nobody who accepts us."""
+    """Nobody listens there."""
+
+
+class Denied(SnmpError):
+    """Somebody answers, who does not accept us."""
+
+
+class Locked(Unreachable, Denied):
+    """Somebody tells who he is, and is silent when asked: a wrong privacy key, or an answer that got lost."""
 
 
 class Misread(SnmpError):
@@ -49,10 +61,10 @@ class Walk(Protocol):
     """Whether the last answer reached the end of the column."""
 
     async def step(self) -> list[tuple[str, Value]]:
-        """One GETBULK: the next objects with their OIDs, in the device's order.
+        """One GETBULK or GETNEXT: the next objects with their OIDs, in the device's order.
 
         Raises:
-            Unreachable, Refused, Misread: the next step repeats the request.
+            Unreachable, Refused, Denied, Misread: the next step repeats the request.
         """
 
 
@@ -62,18 +74,25 @@ class Exchange(Protocol):
     An answer to an earlier request, or to none of ours, is never taken for the answer to this one.
     """
 
+    all_or_none: bool
+    """Whether one object that is not there refuses the whole request, as in SNMP v1 (RFC 1157 section 4.1.2)."""
+
     async def get(self, oids: Sequence[str]) -> dict[str, Value]:
         """Asks for some objects in one request.
 
         Returns:
-            What is there. Empty too when the device refused the whole request (tooBig, genErr).
+            What is there. Empty too when the device refused the whole request (tooBig, genErr, noSuchName).
 
         Raises:
-            Unreachable, Refused, Misread: for this one request, sent once.
+            Unreachable, Refused, Denied, Misread: for this one request, sent once.
         """
 
     def walk(self, column: str, repetitions: int) -> Walk:
-        """Begins to walk the objects under `column`, up to `repetitions` a request; asks for nothing yet."""
+        """Begins to walk the objects under `column`; asks for nothing yet.
+
+        Up to `repetitions` objects a request with GETBULK; one with GETNEXT when 0, and always in v1, which has no
+        GETBULK.
+        """
 
     def close(self) -> None:
         """Gives the socket back."""
@@ -84,12 +103,22 @@ class Session(Protocol):
 
     rtt_seconds: float
     """The quickest round trip since the session began or this was last set; infinite before the first."""
+    packing: Packing
+    """How many objects the device takes; whoever knows it from before puts it here."""
+    trusted: bool
+    """Whether the device answered last time: requests to others wait for their turn apart, and delay nobody."""
+    patient: bool
+    """Whether a request that is not answered is sent again."""
 
-    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool) -> None:
-        """Sets what this device takes: objects per request (None: as many as the session's limits) and row order."""
+    def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool, bulk: bool = True) -> None:
+        """Sets what this device takes: objects per request (None: no limit of its family), row order, GETBULK."""
 
-    async def get_many(self, oids: Sequence[str]) -> dict[str, Value]:
+    async def get_many(self, oids: Sequence[str], into: dict[str, Value] | None = None) -> dict[str, Value]:
         """Asks for any number of objects, in as few requests as the device takes.
+
+        Args:
+            oids: the objects.
+            into: takes what comes as it comes, so that it is not lost when a later request fails.
 
         Raises:
             SnmpError: one request went without a usable answer after all retries.

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from agent.credential import Access
 from agent.snmp import gufo, pysnmp
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable
@@ -16,8 +17,9 @@ from forewarn.demo.responder import Device, Mood, Responder
 from tests.servers import free_port
 
 T = TypeVar("T")
-Open = Callable[[str, int, str, float], Exchange]
-ADAPTERS: list[Open] = [gufo.open_v2c, pysnmp.open_v2c]
+Open = Callable[[str, int, Access, float], Exchange]
+ADAPTERS: list[Open] = [gufo.connect, pysnmp.connect]
+PUBLIC = Access("2c", "public")
 SYSTEM = "1.3.6.1.2.1.1"
 COLUMN = "1.3.6.1.2.1.2.2.1"
 RECORDING = (
@@ -41,7 +43,7 @@ def asked(
     adapter: Open, device: Device, ask: Callable[[Requester], Awaitable[T]], *, limits: Limits | None = None, retries=1
 ) -> T:
     async def run() -> T:
-        session = Requester(adapter(device.address, device.port, "public", 0.15), retries=retries, limits=limits)
+        session = Requester(adapter(device.address, device.port, PUBLIC, 0.15), retries=retries, limits=limits)
         try:
             return await ask(session)
         finally:
@@ -118,7 +120,7 @@ def test_a_wrong_community_is_silence(adapter, device):
 
 def test_a_port_where_nobody_listens_is_refused_or_unreachable(adapter):
     async def nobody() -> None:
-        session = Requester(adapter("127.0.0.1", free_port(), "public", 0.5), retries=0)
+        session = Requester(adapter("127.0.0.1", free_port(), PUBLIC, 0.5), retries=0)
         try:
             await session.get_many([f"{SYSTEM}.3.0"])
         finally:
@@ -172,7 +174,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 def test_late_answers_that_nobody_waits_for_do_not_keep_the_loop_busy(adapter, device):
     async def idle() -> int:
-        session = Requester(adapter(device.address, device.port, "public", 0.15), retries=0)
+        session = Requester(adapter(device.address, device.port, PUBLIC, 0.15), retries=0)
         device.mood, device.delay = Mood.LATE, 0.2
         with pytest.raises(Unreachable):
             await session.get_many([f"{SYSTEM}.1.0"])
@@ -239,7 +241,7 @@ def test_no_more_requests_are_under_way_than_the_site_allows(adapter):
         async def run() -> float:
             loop = asyncio.get_running_loop()
             limits = Limits(in_flight=asyncio.Semaphore(2))
-            sessions = [Requester(adapter(d.address, d.port, "public", 2), retries=0, limits=limits) for d in devices]
+            sessions = [Requester(adapter(d.address, d.port, PUBLIC, 2), retries=0, limits=limits) for d in devices]
             begun = loop.time()
             await asyncio.gather(*(session.get_many([f"{SYSTEM}.3.0"]) for session in sessions))
             for session in sessions:

@@ -1,0 +1,70 @@
+"""SNMP v3 of the pysnmp adapter: a user with keys, and an engine of our own that knows the device's.
+
+Errors: those of `agent.snmp.pysnmp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pysnmp.hlapi.v3arch import asyncio as v3
+from pysnmp.proto import errind
+
+from agent.credential import Access
+from agent.snmp.pysnmp import PysnmpExchange
+
+_AUTHENTICATION = {
+    "md5": v3.USM_AUTH_HMAC96_MD5,
+    "sha": v3.USM_AUTH_HMAC96_SHA,
+    "sha224": v3.USM_AUTH_HMAC128_SHA224,
+    "sha256": v3.USM_AUTH_HMAC192_SHA256,
+    "sha384": v3.USM_AUTH_HMAC256_SHA384,
+    "sha512": v3.USM_AUTH_HMAC384_SHA512,
+}
+_PRIVACY = {
+    "des": v3.USM_PRIV_CBC56_DES,
+    "aes128": v3.USM_PRIV_CFB128_AES,
+    "aes192": v3.USM_PRIV_CFB192_AES_BLUMENTHAL,
+    "aes256": v3.USM_PRIV_CFB256_AES_BLUMENTHAL,
+    "aes192c": v3.USM_PRIV_CFB192_AES,
+    "aes256c": v3.USM_PRIV_CFB256_AES,
+}
+_STALE = (errind.NotInTimeWindow, errind.UnknownEngineID, errind.RequestTimedOut)
+
+
+class PysnmpUserExchange(PysnmpExchange):
+    """The same for a user.
+
+    Our engine is made anew after each silence: pysnmp keeps the time of an engine that restarted, and would be refused
+    for ever.
+    """
+
+    def __init__(self, address: str, port: int, access: Access, timeout: float) -> None:
+        super().__init__(address, port, access, timeout)
+        self._commands = {"get": v3.get_cmd, "next": v3.next_cmd, "bulk": v3.bulk_cmd}
+        self._user = v3.UsmUserData(
+            access.user,
+            access.authentication_key or None,
+            access.privacy_key or None,
+            authProtocol=_AUTHENTICATION[access.authentication] if access.authentication else v3.USM_AUTH_NONE,
+            privProtocol=_PRIVACY[access.privacy] if access.privacy else v3.USM_PRIV_NONE,
+        )
+        self._engine: Any = None
+
+    async def send(self, command: Any, wanted: list[Any], given: Sequence[int]) -> Any:
+        """See `PysnmpExchange.send`."""
+        if self._engine is None:
+            self._engine = v3.SnmpEngine()
+            self._transport = await self.opened(v3.UdpTransportTarget, v3.Udp6TransportTarget)
+        context = v3.ContextData()
+        answer = await command(self._engine, self._user, self._transport, context, *given, *wanted, lookupMib=False)
+        if isinstance(answer[0], _STALE):
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """See `Exchange.close`."""
+        if self._engine is not None:
+            self._engine.close_dispatcher()
+            self._engine = None
