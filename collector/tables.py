@@ -11,6 +11,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -179,6 +180,9 @@ ticket = Table(
     Column("false_at", BigInteger, comment="when a person called it a false alarm; null when nobody did"),
     Column("false_by", Text, nullable=False, server_default=""),
     Column("false_why", Text, nullable=False, server_default=""),
+    Column("ended_at", BigInteger, comment="when a person last ended it; null when nobody has since it was opened"),
+    Column("version", String, nullable=False, server_default="", comment="of the rule that spoke last of it"),
+    Index("ticket_by_rule", "rule", "version", "state", "ended_at", "false_at"),
     Index(
         "ticket_once_per_opening",
         "site",
@@ -200,6 +204,20 @@ ticket = Table(
         sqlite_where=text("state <> 'closed' AND rule <> ''"),
         postgresql_where=text("state <> 'closed' AND rule <> ''"),
     ),
+)
+
+rule_cost = Table(
+    "rule_cost",
+    SERVICE,
+    Column("rule", String, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("state_bytes", Integer, nullable=False, comment="per series"),
+    Column("series", BigInteger, nullable=False, comment="in its state now"),
+    Column("evaluations", BigInteger, nullable=False, comment="since `since`"),
+    Column("evaluations_per_second", Float, nullable=False, comment="over the last minute"),
+    Column("busy", Float, nullable=False, comment="seconds of evaluation a second, over the last minute"),
+    Column("since", BigInteger, nullable=False, comment="when the ingest process began to count"),
+    Column("at", BigInteger, nullable=False, comment="when it was noted"),
 )
 
 maintenance = Table(

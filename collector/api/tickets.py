@@ -50,7 +50,10 @@ class Reason(BaseModel):
 
 
 class Ticket(BaseModel):
-    """A ticket. `rule` is empty when it was made by hand; `recovered` is null while the condition holds."""
+    """A ticket. `rule` is empty when it was made by hand; `recovered` is null while the condition holds.
+
+    `false_at` is when `false_by` called it a false alarm, and `false_why` for what reason; null when nobody did.
+    """
 
     id: str
     site: str
@@ -69,6 +72,9 @@ class Ticket(BaseModel):
     occurred_at: int
     recorded_at: int
     closed_at: int | None
+    false_at: int | None
+    false_by: str
+    false_why: str
 
 
 class Event(BaseModel):
@@ -123,6 +129,12 @@ class Resolution(_Asked):
     cause: Text
 
 
+class FalseAlarm(_Asked):
+    """Why it was none: what the rule took for a fault."""
+
+    why: Text
+
+
 class Remark(_Asked):
     """Why, where that is not obvious."""
 
@@ -139,6 +151,7 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - one parameter a filter
     rule: Filter = None,
     assignee: Filter = None,
     holds: Annotated[bool | None, Query(description="Whether the condition holds now.")] = None,
+    false_alarm: Annotated[bool | None, Query(description="Whether somebody called it a false alarm.")] = None,
     limit: Limit = 100,
     after: After = "",
 ) -> Page[Ticket]:
@@ -151,6 +164,7 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - one parameter a filter
         rule=rule,
         assignee=assignee,
         holds=holds,
+        false_alarm=false_alarm,
     )
     found = parts.tickets.search(search, limit=limit, after=after or None)
     return Page(items=[_ticket(ticket) for ticket in found.tickets], next=found.after)
@@ -213,6 +227,18 @@ def close_ticket(parts: Use, actor: Actor, ticket: Name, asked: Remark) -> Ticke
 def reopen_ticket(parts: Use, actor: Actor, ticket: Name, asked: Remark) -> TicketWhole:
     """Takes a resolved or closed ticket up again."""
     return _whole(parts, parts.tickets.reopen(ticket, actor, asked.text).id)
+
+
+@router.post("/tickets/{ticket}/mark-false", responses=_ACT)
+def mark_ticket_false(parts: Use, actor: Actor, ticket: Name, asked: FalseAlarm) -> TicketWhole:
+    """Calls it a false alarm of its rule; an open ticket is resolved by it."""
+    return _whole(parts, parts.tickets.mark_false(ticket, actor, asked.why).id)
+
+
+@router.post("/tickets/{ticket}/unmark-false", responses=_ACT)
+def unmark_ticket_false(parts: Use, actor: Actor, ticket: Name, asked: Remark) -> TicketWhole:
+    """Takes the mark of a false alarm off; a resolved or closed ticket stays so."""
+    return _whole(parts, parts.tickets.unmark_false(ticket, actor, asked.text).id)
 
 
 def _ticket(ticket: shape.Ticket) -> Ticket:

@@ -20,6 +20,8 @@ _ICONS = {
     Act.RESOLVE: "check_circle_outline",
     Act.CLOSE: "archive",
     Act.REOPEN: "undo",
+    Act.MARK_FALSE: "notifications_off",
+    Act.UNMARK_FALSE: "notifications_active",
 }
 _REFUSED = {
     Refusal.ALREADY_ACKNOWLEDGED: "refused_already_acknowledged",
@@ -30,12 +32,24 @@ _REFUSED = {
     Refusal.SAYS_NOTHING: "refused_says_nothing",
     Refusal.STILL_HOLDS: "refused_still_holds",
     Refusal.ANOTHER_OPEN: "refused_another_open",
+    Refusal.BY_HAND: "refused_by_hand",
+    Refusal.ALREADY_FALSE: "refused_already_false",
+    Refusal.NOT_FALSE: "refused_not_false",
 }
+_COMMON = ("false_maintenance", "false_sensor", "false_threshold", "false_customer", "false_other")
+"""What false alarms usually are; the last one wants words of one's own."""
 
 
 def buttons(visit: Visit, ticket: Ticket) -> None:
     """A button for every act that is possible now."""
-    standing = Standing(ticket.state, ticket.severity, ticket.holds, acknowledged_by=ticket.acknowledged_by)
+    standing = Standing(
+        ticket.state,
+        ticket.severity,
+        ticket.holds,
+        acknowledged_by=ticket.acknowledged_by,
+        by_hand=not ticket.rule,
+        false_alarm=ticket.false_at is not None,
+    )
     for act in Act:
         # Only what a text could not mend keeps a button away: the dialog asks for the text.
         if isinstance(judge(standing, act, "text"), Refusal):
@@ -61,11 +75,15 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
     ):
         ui.label(title).classes("fw-title")
         label = say(f"ask_{act.value}")
+        common = _common(visit) if act is Act.MARK_FALSE else None
         text = ui.input(label) if act is Act.ASSIGN else ui.textarea(label).props("autogrow")
         text.props(f"outlined dense autofocus maxlength={200 if act is Act.ASSIGN else 8000}").classes("w-full")
 
         async def confirmed(said: str | None = None) -> None:
-            if await _do(visit, ticket, act, (text.value or "") if said is None else said):
+            words = (text.value or "") if said is None else said
+            if common is not None:
+                words = " - ".join(part for part in (common(), words.strip()) if part)
+            if await _do(visit, ticket, act, words):
                 dialog.close()
 
         with ui.row().classes("w-full justify-end gap-2"):
@@ -79,6 +97,13 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
         dialog.open()
 
     return ask
+
+
+def _common(visit: Visit) -> Callable[[], str]:
+    """A choice of common reasons; gives what is chosen in words, empty for another."""
+    say = visit.say
+    choice = ui.radio({word: say(word) for word in _COMMON}, value=None).props("dense").classes("fw-reasons")
+    return lambda: say(choice.value) if choice.value and choice.value != _COMMON[-1] else ""
 
 
 async def _do(visit: Visit, ticket: Ticket, act: Act, said: str) -> bool:
@@ -110,5 +135,7 @@ def _act(visit: Visit, id_: str, act: Act, actor: str, said: str) -> Ticket:
         Act.RESOLVE: book.resolve,
         Act.CLOSE: book.close,
         Act.REOPEN: book.reopen,
+        Act.MARK_FALSE: book.mark_false,
+        Act.UNMARK_FALSE: book.unmark_false,
     }
     return acts[act](id_, actor, said)

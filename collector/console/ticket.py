@@ -67,6 +67,8 @@ def _draw(visit: Visit, whole: Whole) -> None:
     with heading(visit.text(ticket.title), way=[(say("tickets"), "/tickets")]):
         badge(say(ticket.severity), TONES[ticket.severity])
         badge(say(ticket.state.value), "good" if ticket.state is not State.OPEN else "")
+        if ticket.false_at is not None:
+            badge(say("false_alarm"), "warn")
         if ticket.rule:
             badge(say("holds" if ticket.holds else "recovered"), "bad" if ticket.holds else "good")
     with ui.row().classes("fw-tools"):
@@ -106,6 +108,8 @@ def _about(visit: Visit, ticket: Ticket) -> None:
                 (say("closed"), visit.at(ticket.closed_at) if ticket.closed_at is not None else "", ""),
                 (say("acknowledged_by"), ticket.acknowledged_by or say("nobody"), ""),
                 (say("assignee"), ticket.assignee or say("nobody"), ""),
+                (say("marked_by"), ticket.false_by, ""),
+                (say("false_why"), ticket.false_why, ""),
                 (say("rule"), ticket.rule or say("by_hand"), f"/rules#{ticket.rule}" if ticket.rule else ""),
                 ("ID", ticket.id, ""),
             ]
@@ -208,7 +212,9 @@ def _said(visit: Visit, event: Event) -> str:
         return say("to_whom", who=detail.get("assignee") or say("nobody"))
     if "successor" in detail:
         return f"({say('succeeded_by')})"
-    words = detail.get("cause") or detail.get("note")
+    if "false_alarm" in detail:
+        return f"({say('false_alarm')})"
+    words = detail.get("cause") or detail.get("note") or detail.get("why")
     if words:
         return f"\n{words}"
     if event.actor == SYSTEM and "severity" in detail and event.kind is not Kind.RECOVERED:

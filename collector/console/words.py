@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collector.console.judging_words import JUDGING
+
 LANGUAGES = {"zh": "中文", "en": "English"}
 _TAGS = {"zh": "zh-CN", "en": "en-US"}
 
@@ -249,6 +251,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "for_time": ("持续 {span}", "for {span}"),
     "total": ("总计", "All"),
     "texts": ("工单内容", "What the ticket says"),
+    **JUDGING,
 }
 
 

@@ -11,13 +11,12 @@ Errors: see `collector.tickets.ticket`.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, func, or_, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
@@ -25,7 +24,19 @@ from ulid import ULID
 from collector import tables
 from collector.database import reading
 from collector.tickets import rows
-from collector.tickets.lifecycle import SYSTEM, Act, Kind, Refusal, State, Verdict, judge, weigh, worsened
+from collector.tickets.lifecycle import (
+    SYSTEM,
+    TEXTS,
+    Act,
+    Kind,
+    Refusal,
+    State,
+    Verdict,
+    judge,
+    weigh,
+    worsened,
+)
+from collector.tickets.searching import conditions
 from collector.tickets.ticket import Event, NotAllowed, Page, Search, Ticket, ticket_of
 from rules.finding import Finding
 
@@ -38,6 +49,7 @@ LAGGING = 5 * 60 * 1000
 _CONTESTED = (Verdict.OPEN, Verdict.SUCCEED, Verdict.REOPEN)
 """What another writer can make impossible."""
 _TRIES = 5
+_t = tables.ticket
 
 
 class Teller(Protocol):
@@ -114,7 +126,7 @@ class Book:
     def _take(self, connection: Connection, finding: Finding) -> Verdict:
         for last in range(_TRIES, 0, -1):
             ticket = rows.newest(connection, rows.fault_of(finding))
-            verdict = weigh(None if ticket is None else rows.standing(connection, ticket), finding)
+            verdict = weigh(None if ticket is None else rows.standing(ticket), finding)
             try:
                 with connection.begin_nested() if verdict in _CONTESTED else nullcontext():
                     self._carry_out(connection, verdict, ticket, finding)
@@ -148,6 +160,7 @@ class Book:
             "table": finding.table,
             "position": finding.position,
             **rows.said(finding),
+            "version": finding.reason.version,
             "previous": None if previous is None else previous.id,
             "occurred_at": finding.t,
             "recorded_at": now,
@@ -155,7 +168,7 @@ class Book:
         self._turned(connection, rows.add(connection, opened), Kind.OPENED, finding)
 
     def _again(self, connection: Connection, verdict: Verdict, ticket: Ticket, finding: Finding) -> None:
-        changes: dict[str, Any] = rows.said(finding)
+        changes: dict[str, Any] = {**rows.said(finding), "version": finding.reason.version}
         kind = Kind.OCCURRENCE
         tell = verdict is not Verdict.REPEAT
         if verdict is Verdict.CHANGE:
@@ -165,7 +178,7 @@ class Book:
             changes["recovered"] = None
         if verdict is Verdict.REOPEN:
             kind = Kind.REOPENED
-            changes |= {"state": State.OPEN, "closed_at": None, "acknowledged_by": ""}
+            changes |= {"state": State.OPEN, "closed_at": None, "ended_at": None, "acknowledged_by": ""}
         self._turned(connection, rows.change(connection, ticket, changes), kind, finding, tell=tell)
 
     def _turned(
@@ -231,6 +244,16 @@ class Book:
         """Opens a resolved or closed ticket again, unless another of the same fault is open."""
         return self._act(id_, Act.REOPEN, actor, note, {"note": note}, closed_at=None)
 
+    def mark_false(self, id_: str, actor: str, why: str) -> Ticket:
+        """Calls a ticket a false alarm of its rule; an open one is resolved by it."""
+        mark = {"false_at": self._now(), "false_by": actor, "false_why": why}
+        return self._act(id_, Act.MARK_FALSE, actor, why, {"why": why}, **mark)
+
+    def unmark_false(self, id_: str, actor: str, note: str = "") -> Ticket:
+        """Takes the mark of a false alarm off; the ticket stays in the state it is in."""
+        mark = {"false_at": None, "false_by": "", "false_why": ""}
+        return self._act(id_, Act.UNMARK_FALSE, actor, note, {"note": note}, **mark)
+
     def _act(self, id_: str, act: Act, actor: str, text: str, detail: dict[str, Any], **changes: Any) -> Ticket:
         """Does one act in one transaction.
 
@@ -241,11 +264,16 @@ class Book:
         try:
             with self._service.begin() as connection:
                 ticket = rows.locked(connection, id_)
-                step = judge(rows.standing(connection, ticket), act, text)
+                step = judge(rows.standing(ticket), act, text)
                 if isinstance(step, Refusal):
-                    raise NotAllowed(step)
-                self._acted(connection, id_, step.kind, actor, {**detail, "holds": ticket.holds}, self._now())
-                return rows.change(connection, ticket, {"state": step.state, **rows.storable(changes)})
+                    raise NotAllowed(step, f"say it in `{TEXTS[act]}`" if not text.strip() and act in TEXTS else "")
+                now = self._now()
+                self._acted(connection, id_, step.kind, actor, {**detail, "holds": ticket.holds}, now)
+                if step.kind is Kind.MARKED_FALSE and step.state is not ticket.state:
+                    cause = {"cause": f"false alarm: {text.strip()}", "false_alarm": True, "holds": ticket.holds}
+                    self._acted(connection, id_, Kind.RESOLVED, actor, cause, now)
+                changes |= {"state": step.state, "ended_at": rows.ended(ticket, step.state, now)}
+                return rows.change(connection, ticket, rows.storable(changes))
         except IntegrityError as refused:
             raise NotAllowed(Refusal.ANOTHER_OPEN) from refused
 
@@ -279,7 +307,7 @@ class Book:
 
     def search(self, wanted: Search | None = None, *, after: str | None = None, limit: int = 100) -> Page:
         """Tickets, newest first; `after` is the `after` of the page before."""
-        query = select(_t).where(*_conditions(wanted or Search()))
+        query = select(_t).where(*conditions(wanted or Search()))
         if after:
             query = query.where(_t.c.id < after)
         with reading(self._service) as connection:
@@ -292,35 +320,6 @@ class Book:
         query = select(_t.c.state, _t.c.severity, func.count()).group_by(_t.c.state, _t.c.severity)
         with reading(self._service) as connection:
             return {(state, severity): count for state, severity, count in connection.execute(query)}
-
-
-_t = tables.ticket
-
-
-def _conditions(wanted: Search) -> list[Any]:
-    conditions: list[Any] = []
-    for name in ("site", "device", "rule", "severity", "assignee"):
-        value = getattr(wanted, name)
-        if value is not None:
-            conditions.append(_t.c[name] == value)
-    if wanted.states:
-        conditions.append(_t.c.state.in_(wanted.states))
-    if wanted.holds is not None:
-        cleared = _t.c.recovered.is_not(None) | (_t.c.rule == "")
-        conditions.append(~cleared if wanted.holds else cleared)
-    if wanted.text:
-        conditions.append(_says(wanted.text))
-    return conditions
-
-
-def _says(text: str) -> ColumnElement[bool]:
-    # Both databases keep JSON as it was written, with everything beyond ASCII escaped.
-    escaped = json.dumps(text)[1:-1]
-    plain = (_t.c.device, _t.c.instance, _t.c.id)
-    return or_(
-        cast(_t.c.title, Text).icontains(escaped, autoescape=True),
-        *(column.icontains(text, autoescape=True) for column in plain),
-    )
 
 
 def _advance(connection: Connection, position: int) -> int:

@@ -2,7 +2,8 @@
 
 A ticket is **open** until a person **resolved** it (with the cause) or **closed** it; a resolved one is closed when
 somebody confirms it. That its condition cleared is a fact beside the state (`recovered`), never a state: what the
-machine sees and what a person has done about it are two things. Acknowledged and assigned are facts too.
+machine sees and what a person has done about it are two things. Acknowledged and assigned are facts too, and so is that
+a person called it a false alarm of its rule: the mark stays, whatever becomes of the ticket, until it is taken off.
 
 The closing policy: the system closes a ticket in one case only, when its fault comes back more than `REOPEN_WITHIN`
 after it was over and nobody has the old ticket in hand; then the old one is closed and a new one, linked to it by
@@ -54,6 +55,8 @@ class Kind(StrEnum):
     RESOLVED = "resolved"
     CLOSED = "closed"
     REOPENED = "reopened"
+    MARKED_FALSE = "marked_false"
+    UNMARKED_FALSE = "unmarked_false"
 
 
 class Act(StrEnum):
@@ -65,6 +68,12 @@ class Act(StrEnum):
     RESOLVE = "resolve"
     CLOSE = "close"
     REOPEN = "reopen"
+    MARK_FALSE = "mark_false"
+    UNMARK_FALSE = "unmark_false"
+
+
+TEXTS = {Act.COMMENT: "text", Act.CLOSE: "text", Act.RESOLVE: "cause", Act.MARK_FALSE: "why"}
+"""What the text that an act cannot do without is called in a request."""
 
 
 class Refusal(StrEnum):
@@ -78,6 +87,9 @@ class Refusal(StrEnum):
     SAYS_NOTHING = "a text is needed"
     STILL_HOLDS = "the condition still holds: say why it is closed all the same"
     ANOTHER_OPEN = "another ticket of this fault is open"
+    BY_HAND = "the ticket was made by hand: no rule raised a false alarm"
+    ALREADY_FALSE = "already marked as a false alarm"
+    NOT_FALSE = "not marked as a false alarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,10 @@ class Standing:
     ended: int | None = None
     acknowledged_by: str = ""
     assignee: str = ""
+    by_hand: bool = False
+    """Made by a person, not by a rule."""
+    false_alarm: bool = False
+    """A person called it a false alarm."""
 
     @property
     def in_hand(self) -> bool:
@@ -121,22 +137,28 @@ def judge(standing: Standing, act: Act, text: str = "") -> Step | Refusal:
         standing: the ticket now.
         act: what is to be done.
         text: what the person says: the comment, the cause when resolving, the assignee when assigning, the reason
-            when closing or reopening.
+            when closing, reopening or calling it a false alarm.
     """
     said = text.strip()
+    if act in (Act.MARK_FALSE, Act.UNMARK_FALSE):
+        return _marking(standing, act, said)
     if act is Act.COMMENT:
         return Step(Kind.COMMENTED, standing.state) if said else Refusal.SAYS_NOTHING
     if act is Act.REOPEN:
         return Step(Kind.REOPENED, State.OPEN) if standing.state in _ENDED else Refusal.NOT_ENDED
     if standing.state is State.CLOSED:
         return Refusal.CLOSED
+    if act in (Act.ACKNOWLEDGE, Act.ASSIGN):
+        return _taking(standing, act, said)
+    return _ending(standing, act, said)
+
+
+def _taking(standing: Standing, act: Act, said: str) -> Step | Refusal:
     if act is Act.ACKNOWLEDGE:
         taken = standing.acknowledged_by
         return Refusal.ALREADY_ACKNOWLEDGED if taken else Step(Kind.ACKNOWLEDGED, standing.state)
-    if act is Act.ASSIGN:
-        same = said == standing.assignee
-        return Refusal.ALREADY_ASSIGNED if same else Step(Kind.ASSIGNED, standing.state)
-    return _ending(standing, act, said)
+    same = said == standing.assignee
+    return Refusal.ALREADY_ASSIGNED if same else Step(Kind.ASSIGNED, standing.state)
 
 
 def _ending(standing: Standing, act: Act, said: str) -> Step | Refusal:
@@ -147,6 +169,18 @@ def _ending(standing: Standing, act: Act, said: str) -> Step | Refusal:
     if standing.holds and standing.state is State.OPEN and not said:
         return Refusal.STILL_HOLDS
     return Step(Kind.CLOSED, State.CLOSED)
+
+
+def _marking(standing: Standing, act: Act, said: str) -> Step | Refusal:
+    """A mark may be set and taken off in any state. Setting it ends an open ticket; taking it off opens none."""
+    if standing.by_hand:
+        return Refusal.BY_HAND
+    if act is Act.UNMARK_FALSE:
+        return Step(Kind.UNMARKED_FALSE, standing.state) if standing.false_alarm else Refusal.NOT_FALSE
+    if standing.false_alarm:
+        return Refusal.ALREADY_FALSE
+    state = State.RESOLVED if standing.state is State.OPEN else standing.state
+    return Step(Kind.MARKED_FALSE, state) if said else Refusal.SAYS_NOTHING
 
 
 class Verdict(StrEnum):

@@ -6,10 +6,10 @@ import math
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, insert, literal_column, select, update
 
 from collector import tables
-from collector.tickets.lifecycle import SYSTEM, Kind, Standing, State
+from collector.tickets.lifecycle import Standing, State
 from collector.tickets.ticket import Event, Fault, Ticket, Unknown, event_of, ticket_of
 from rules.finding import Finding, Reason
 
@@ -32,9 +32,6 @@ _ADD = insert(_t)
 _CHANGE = update(_t).where(_t.c.id == bindparam("wanted"))
 _NOTE = insert(_e)
 _HISTORY = select(_e).where(_e.c.ticket == bindparam("wanted")).order_by(_e.c.id)
-_ENDED_BY_PEOPLE = select(func.max(_e.c.occurred_at)).where(
-    _e.c.ticket == bindparam("wanted"), _e.c.kind.in_([Kind.RESOLVED, Kind.CLOSED]), _e.c.actor != SYSTEM
-)
 
 
 def newest(connection: Connection, fault: Fault) -> Ticket | None:
@@ -68,11 +65,9 @@ def _read(connection: Connection, query: Select[Any], id_: str) -> Ticket:
     return ticket_of(row)
 
 
-def standing(connection: Connection, ticket: Ticket) -> Standing:
+def standing(ticket: Ticket) -> Standing:
     """What decisions look at."""
-    ends = [] if ticket.recovered is None else [ticket.recovered]
-    if ticket.state is not State.OPEN:
-        ends += _ended_by_people(connection, ticket.id)
+    ends = [at for at in (ticket.recovered, ticket.ended_at) if at is not None]
     return Standing(
         state=ticket.state,
         severity=ticket.severity,
@@ -81,12 +76,16 @@ def standing(connection: Connection, ticket: Ticket) -> Standing:
         ended=max(ends, default=None),
         acknowledged_by=ticket.acknowledged_by,
         assignee=ticket.assignee,
+        by_hand=not ticket.rule,
+        false_alarm=ticket.false_at is not None,
     )
 
 
-def _ended_by_people(connection: Connection, id_: str) -> list[int]:
-    last = connection.execute(_ENDED_BY_PEOPLE, {"wanted": id_}).scalar()
-    return [] if last is None else [int(last)]
+def ended(ticket: Ticket, state: State, now: int) -> int | None:
+    """When people ended a ticket that is to be in `state` now; None while they have not."""
+    if state is State.OPEN:
+        return None
+    return ticket.ended_at if state is ticket.state else now
 
 
 def add(connection: Connection, columns: dict[str, Any]) -> Ticket:
@@ -110,6 +109,8 @@ _NEW: dict[str, Any] = {
     "false_at": None,
     "false_by": "",
     "false_why": "",
+    "ended_at": None,
+    "version": "",
 }
 
 

@@ -49,7 +49,7 @@ class Event(msgspec.Struct, frozen=True):
     """One line of a ticket's history, never changed once written.
 
     `detail` by kind: of the system's turns severity, title, advice, reason; of a person's act what was said
-    (`note`, `cause`, `assignee`). `position` is the journal position of the deciding record, None for a person's act.
+    (`note`, `cause`, `assignee`, `why`). `position` is the journal position of the deciding record, None for a person's act.
     """
 
     id: int
@@ -90,6 +90,10 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """When a person called it a false alarm, with `false_by` and `false_why`; None when nobody did."""
     false_by: str = ""
     false_why: str = ""
+    ended_at: int | None = None
+    """When a person last resolved or closed it; None when nobody has since it was last opened."""
+    version: str = ""
+    """Of the rule that spoke last of it."""
 
     @property
     def fault(self) -> Fault:
@@ -119,6 +123,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     severity: str | None = None
     assignee: str | None = None
     holds: bool | None = None
+    false_alarm: bool | None = None
     text: str | None = None
 
 

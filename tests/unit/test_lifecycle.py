@@ -70,6 +70,32 @@ def test_closing_while_the_condition_holds_needs_a_reason():
     assert judge(standing(holds=False), Act.CLOSE) == Step(Kind.CLOSED, CLOSED)
 
 
+MARKED = {"false_alarm": True}
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "act", "text", "expected"),
+    [
+        (OPEN, {}, Act.MARK_FALSE, "sensor wrong", Step(Kind.MARKED_FALSE, RESOLVED)),
+        (RESOLVED, {}, Act.MARK_FALSE, "sensor wrong", Step(Kind.MARKED_FALSE, RESOLVED)),
+        (CLOSED, {}, Act.MARK_FALSE, "sensor wrong", Step(Kind.MARKED_FALSE, CLOSED)),
+        (OPEN, {}, Act.MARK_FALSE, " \n", Refusal.SAYS_NOTHING),
+        (RESOLVED, MARKED, Act.MARK_FALSE, "again", Refusal.ALREADY_FALSE),
+        (OPEN, MARKED, Act.UNMARK_FALSE, "", Step(Kind.UNMARKED_FALSE, OPEN)),
+        (RESOLVED, MARKED, Act.UNMARK_FALSE, "", Step(Kind.UNMARKED_FALSE, RESOLVED)),
+        (CLOSED, MARKED, Act.UNMARK_FALSE, "", Step(Kind.UNMARKED_FALSE, CLOSED)),
+        (CLOSED, {}, Act.UNMARK_FALSE, "", Refusal.NOT_FALSE),
+        (OPEN, {"by_hand": True}, Act.MARK_FALSE, "x", Refusal.BY_HAND),
+        (OPEN, {"by_hand": True}, Act.UNMARK_FALSE, "", Refusal.BY_HAND),
+        (RESOLVED, MARKED, Act.REOPEN, "", Step(Kind.REOPENED, OPEN)),
+    ],
+)
+def test_a_rules_ticket_is_called_a_false_alarm_in_any_state_and_an_open_one_ends_by_it(
+    state, facts, act, text, expected
+):
+    assert judge(standing(state, **facts), act, text) == expected
+
+
 JUST, LONG = START - REOPEN_WITHIN, START - REOPEN_WITHIN - 1
 HAND = {"acknowledged_by": "li"}
 
