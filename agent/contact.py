@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent import links, matching, plan
+from agent import drawing, links, matching
 from agent.conversion import words
 from agent.counters import restarted
 from agent.plan import DEVICE_FIELDS, Plan
@@ -102,18 +102,18 @@ class Contact:
         drawn = self._plan
         if drawn is None or at - self._met > _MEET_AGAIN:
             drawn = await self._meet(session, happenings)
-        got, same = await _asked(drawn, session)
+        got, same = await _asked(drawn, session, at)
         uptime = _seconds(got.get(matching.UPTIME))
         past = self._past
         fresh = past is not None and restarted(past.uptime, uptime, at - past.at)
         if fresh or not same:
             drawn = await self._meet(session, happenings)
-            got, _ = await _asked(drawn, session)
+            got, _ = await _asked(drawn, session, at)
             uptime = _seconds(got.get(matching.UPTIME))
         if not got:
             raise Nothing("it answers, but has none of the objects asked for: is the community allowed to see them?")
         before = past.counters if past is not None and not fresh else None
-        values = drawn.values(got, before, at - past.at if past is not None else 0.0)
+        values = drawn.values(got, before, at - past.at if past is not None else 0.0, at=at, now=begun)
         self._past = _Past(drawn.counters(got), uptime, at)
         took = self._clock.monotonic() - at
         values[: len(DEVICE_FIELDS)] = [1.0, 1.0, session.rtt_seconds, uptime, took]
@@ -129,7 +129,7 @@ class Contact:
         fit = self._fit(known)
         profile = fit.profile
         session.narrow(max_varbinds=profile.quirks.max_varbinds, nonincreasing_ok=profile.quirks.nonincreasing_ok)
-        self._plan = drawn = await plan.make(profile, session)
+        self._plan = drawn = await drawing.make(profile, session, before=self._plan)
         found = await session.get_many([str(text.oid) for text in profile.inventory.values() if text.oid])
         inventory = matching.inventory(fit, known, found) | {"address": self.target.address} | links.said(self.target)
         if inventory != self._inventory:
@@ -155,11 +155,11 @@ class Contact:
         return Reading(begun, self.target.name, self._shape, values, ok=False, why=why, address=self.target.address)
 
 
-async def _asked(drawn: Plan, session: Session) -> tuple[dict[str, Value], bool]:
+async def _asked(drawn: Plan, session: Session, at: float) -> tuple[dict[str, Value], bool]:
     """What the device answers, and whether it still has the rows of the plan."""
-    got = await session.get_many([matching.UPTIME, *drawn.oids])
+    got = await session.get_many([matching.UPTIME, *drawn.ask(at)])
     same = True
-    for column, rows in drawn.watched.items():
+    for column, rows in drawn.walks(at).items():
         found = await session.rows(column, expected=len(rows))
         same = same and tuple(found) == rows
         got.update({f"{column}.{row}": value for row, value in found.items()})

@@ -4,52 +4,109 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from agent.profile import Column
+from agent.clockface import moment
+from agent.language import BIT_KINDS, COUNTERS, Column, Meaning
 from agent.snmp.session import Value
 from forewarn.vocabulary import Status
 
 Converter = Callable[[Value], float | None]
 
-_MEANINGS = {status.name.lower(): float(status) for status in Status}
+_MEANINGS: dict[Meaning, float] = {
+    "ok": float(Status.OK),
+    "warning": float(Status.WARNING),
+    "critical": float(Status.CRITICAL),
+    "unknown": float(Status.UNKNOWN),
+}
 _NEARLY = 1e-9
-_QUANTITY = re.compile(r"\s*([-+]?[0-9]+(?:[.,][0-9]+)?)\s*([^\s0-9]*)")
+_QUANTITY = re.compile(r"\s*([-+]?[0-9]+(?:[.,][0-9]+)?)\s*([^\s0-9.,:/-]*)\s*")
+_UNCLEAR = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+"""Twelve thousand here, twelve and a bit there: nobody can tell."""
 _CHINESE = re.compile(r"[\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef\u00b7\u2010-\u2026]*")
 """ASCII, Chinese characters and their punctuation: what else GB18030 holds is octets that look like it."""
 _ENDS = "\0 \t\r\n"
 _MAC = 6
 _FACTORS = {
     "": 1.0,
-    "b": 1.0,
-    "byte": 1.0,
-    "bytes": 1.0,
-    "kb": 1024.0,
-    "mb": 1024.0**2,
-    "gb": 1024.0**3,
-    "tb": 1024.0**4,
-    "percent": 1.0,
-    "%": 1.0,
-    "c": 1.0,
-    "v": 1.0,
-    "w": 1.0,
-    "mw": 0.001,
-    "mv": 0.001,
+    **dict.fromkeys(("b", "byte", "bytes", "percent", "%", "c", "°c", "℃", "celsius", "v", "vac", "vdc", "w"), 1.0),
+    **dict.fromkeys(("a", "hz", "rpm", "s", "sec", "second", "seconds", "bps", "va"), 1.0),
+    **dict.fromkeys(("k", "kb", "kib", "kbyte", "kbytes"), 1024.0),
+    **dict.fromkeys(("m", "mb", "mib", "mbyte", "mbytes"), 1024.0**2),
+    **dict.fromkeys(("g", "gb", "gib", "gbyte", "gbytes"), 1024.0**3),
+    **dict.fromkeys(("t", "tb", "tib", "tbyte", "tbytes"), 1024.0**4),
+    **dict.fromkeys(("mw", "mv", "ma", "ms"), 0.001),
+    **dict.fromkeys(("kw", "khz", "kbps", "kbit/s"), 1000.0),
+    **dict.fromkeys(("mhz", "mbps", "mbit/s"), 1.0e6),
+    **dict.fromkeys(("ghz", "gbps"), 1.0e9),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
-"""Units in texts. Devices mean powers of two by KB, MB and GB."""
+"""Units in texts, to base units. Devices mean powers of two by KB, MB and GB."""
 
 
-def converter(column: Column) -> Converter:
-    """The function from a column's raw value to its field; for a counter, to the bare count."""
+class Scales:
+    """The scales a column may have, and the one that its device means: found once, then kept.
+
+    A device that answers in tenths does so today and tomorrow: a value that fits no scale but another than the one it
+    was found to have is a wrong value, not another scale.
+    """
+
+    def __init__(self, column: Column) -> None:
+        self.kept: int | None = None if column.alt_scale else 0
+        """The place of the scale that fits, None as long as no value has shown it."""
+        self._times = [_times(factor) for factor in (column.scale, *column.alt_scale)]
+        self._low, self._high = column.range or (-math.inf, math.inf)
+
+    def settle(self, plains: Iterable[float]) -> None:
+        """Keeps the scale that fits most values; of equal ones the first. Nothing changes when none fits."""
+        given = list(plains)
+        fits = [sum(self._fits(times(plain)) for plain in given) for times in self._times]
+        if max(fits) and self.kept is None:
+            self.kept = fits.index(max(fits))
+
+    def scaled(self, plain: float) -> float | None:
+        """A value in its field's unit; None out of range."""
+        if self.kept is None:
+            self.settle([plain])
+        if self.kept is None:
+            return None
+        value = self._times[self.kept](plain)
+        return value if self._fits(value) else None
+
+    def _fits(self, value: float) -> bool:
+        return self._low <= value <= self._high
+
+
+def converter(column: Column, scales: Scales | None = None) -> Converter:
+    """The function from a column's raw value to its field; for a counter, to the bare count.
+
+    Args:
+        column: what the profile says.
+        scales: of this column and this device; left out, they begin anew.
+    """
     if column.type == "status":
         meanings = {code: _MEANINGS[meaning] for code, meaning in column.codes.items()}
-        return lambda value: meanings.get(written(value), float(Status.UNKNOWN))
+        default = _MEANINGS[column.default or "unknown"]
+        return lambda value: meanings.get(written(value), default)
     if column.type == "flag":
         return _flag(column)
-    read = quantity if column.type == "text" else number
-    if column.type in ("counter32", "counter64"):
+    if column.type in BIT_KINDS:
+        return _bits(column)
+    if column.type == "clock":
+        zone, form = column.zone or "local", column.format
+        return lambda value: moment(value, zone, form)
+    if column.type in COUNTERS:
         return number
-    return _scaled(read, column)
+    return _scaled(plain_of(column), column, scales)
+
+
+def plain_of(column: Column) -> Converter:
+    """The function from a column's raw value to a number without its scale."""
+    if column.type == "timeticks":
+        return _ticks
+    return quantity if column.type == "text" else number
 
 
 def code(value: Value) -> float | None:
@@ -61,7 +118,7 @@ def number(value: Value) -> float | None:
     """A number of the SMI, or written in digits."""
     if isinstance(value, bytes):
         try:
-            value = float(value)
+            value = math.nan if b"_" in value else float(value)
         except ValueError:
             return None
     if isinstance(value, str):
@@ -70,12 +127,15 @@ def number(value: Value) -> float | None:
 
 
 def quantity(value: Value) -> float | None:
-    """A number with a unit in a text: `15 PERCENT`, `512 MB` (bytes), `0.0 GB`."""
+    """A number with a unit in a text: `15 PERCENT`, `512 MB` (bytes), `12,5 %`; a date or `N/A` is None."""
     if not isinstance(value, bytes):
         return number(value)
-    found = _QUANTITY.match(value.decode("latin-1"))
-    factor = _FACTORS.get(found[2].lower()) if found else None
-    return float(found[1].replace(",", ".")) * factor if found and factor is not None else None
+    text = (_decoded(value) or value.decode("latin-1")).strip(_ENDS)
+    found = _QUANTITY.fullmatch(text)
+    if found is None or _UNCLEAR.fullmatch(found[1]):
+        return None
+    factor = _FACTORS.get(found[2].lower())
+    return float(found[1].replace(",", ".")) * factor if factor is not None else None
 
 
 def written(value: Value) -> str:
@@ -99,6 +159,11 @@ def words(value: Value) -> str:
 def mac(value: Value) -> str:
     """A MAC address: six octets are one whatever text they could be, anything else is as in `words`."""
     return value.hex(":") if isinstance(value, bytes) and len(value) == _MAC else words(value)
+
+
+def _ticks(value: Value) -> float | None:
+    plain = number(value)
+    return None if plain is None else plain / 100
 
 
 def _decoded(value: bytes) -> str | None:
@@ -126,20 +191,64 @@ def _flag(column: Column) -> Converter:
     return flag
 
 
-def _scaled(read: Converter, column: Column) -> Converter:
-    scale = _times(column.scale)
-    if not column.range:
-        return lambda value: None if (plain := read(value)) is None else scale(plain)
-    low, high = column.range
-    scales = (scale, *map(_times, column.alt_scale))
+def _bits(column: Column) -> Converter:
+    is_set = _READ_BITS[str(column.type)]
+    meanings = {int(bit): _MEANINGS[meaning] for bit, meaning in column.codes.items()}
+    on = [int(bit) for bit in column.on]
 
-    def ranged(value: Value) -> float | None:
-        plain = read(value)
-        if plain is None:
+    def flag(value: Value) -> float | None:
+        shown = [is_set(value, bit) for bit in on]
+        return None if None in shown else float(any(shown))
+
+    def status(value: Value) -> float | None:
+        shown = {bit: is_set(value, bit) for bit in meanings}
+        if None in shown.values():
             return None
-        return next((scaled for times in scales if low <= (scaled := times(plain)) <= high), None)
+        return max((meanings[bit] for bit, there in shown.items() if there), default=float(Status.OK))
 
-    return ranged
+    return flag if on else status
+
+
+def _octet_bit(value: Value, bit: int) -> bool | None:
+    """BITS of RFC 2578 section 7.1.4: bit 0 is the highest of the first octet; what is cut off is not set."""
+    if not isinstance(value, bytes):
+        return None
+    return bit // 8 < len(value) and bool(value[bit // 8] & 0x80 >> bit % 8)
+
+
+def _mask_bit(value: Value, bit: int) -> bool | None:
+    plain = number(value)
+    return None if plain is None else bool(int(plain) >> bit & 1)
+
+
+def _text_bit(value: Value, bit: int) -> bool | None:
+    """Ones and zeros as text, the first is bit 0."""
+    text = written(value)
+    if not text or text.strip("01"):
+        return None
+    return text[bit : bit + 1] == "1"
+
+
+_READ_BITS: dict[str, Callable[[Value, int], bool | None]] = {
+    "bits": _octet_bit,
+    "mask": _mask_bit,
+    "bit_text": _text_bit,
+}
+
+
+def _scaled(read: Converter, column: Column, scales: Scales | None) -> Converter:
+    if column.range:
+        scaled = (scales or Scales(column)).scaled
+
+        def ranged(value: Value) -> float | None:
+            plain = read(value)
+            return None if plain is None else scaled(plain)
+
+        return ranged
+    if column.scale == 1.0:
+        return read
+    scale = _times(column.scale)
+    return lambda value: None if (plain := read(value)) is None else scale(plain)
 
 
 def _times(factor: float) -> Callable[[float], float]:

@@ -1,4 +1,4 @@
-"""Small sums over the columns of one row: `100 * used / size`. Unknown in, unknown out.
+"""Small sums over the columns of one row: `100 * used / size`, `raw * pow10(scale)`. Unknown in, unknown out.
 
 Errors:
     FormulaError   a text that is none, with the offset of what is wrong in it
@@ -39,7 +39,7 @@ class Formula(NamedTuple):
 
 
 def parse(text: str) -> Formula:
-    """Reads numbers, names, + - * / and brackets.
+    """Reads numbers, names, + - * /, brackets and pow10(x), which is ten to the power of x.
 
     Raises:
         FormulaError: anything else stands there.
@@ -48,8 +48,9 @@ def parse(text: str) -> Formula:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as wrong:
         raise FormulaError(f"`{text}` is no formula", (getattr(wrong, "offset", None) or 1) - 1) from wrong
-    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     step = _compiled(tree)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
 
     def evaluate(known: _Known) -> float | None:
         try:
@@ -70,7 +71,21 @@ def _compiled(node: ast.expr) -> _Step:
         return lambda known: known.get(name)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return _joined(_OPERATORS[type(node.op)], _compiled(node.left), _compiled(node.right))
-    raise FormulaError("a formula has numbers, names, + - * / and brackets only", node.col_offset)
+    if isinstance(node, ast.Call) and _is_power(node):
+        return _power(_compiled(node.args[0]))
+    raise FormulaError("a formula has numbers, names, + - * / and brackets only, and pow10(x)", node.col_offset)
+
+
+def _is_power(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "pow10" and len(node.args) == 1 and not node.keywords
+
+
+def _power(exponent: _Step) -> _Step:
+    def step(known: _Known) -> float | None:
+        to = exponent(known)
+        return None if to is None else math.pow(10.0, to)
+
+    return step
 
 
 def _joined(operate: Callable[[float, float], float], left: _Step, right: _Step) -> _Step:

@@ -32,7 +32,8 @@ def questions(profiles: Iterable[Profile]) -> list[str]:
     probes = {
         str(condition.probe)
         for profile in profiles
-        for condition in (*profile.match.any, *profile.match.all)
+        if profile.match
+        for condition in profile.match.conditions()
         if condition.probe is not None
     }
     return [DESCRIPTION, OBJECT_ID, UPTIME, NAME, LOCATION, *sorted(probes)]
@@ -40,7 +41,8 @@ def questions(profiles: Iterable[Profile]) -> list[str]:
 
 def best(profiles: Iterable[Profile], known: Known) -> Fit | None:
     """The profile of the highest priority that fits what a device showed; None when none does."""
-    for profile in sorted(profiles, key=lambda profile: (-profile.match.priority, profile.id)):
+    found = [profile for profile in profiles if profile.match]
+    for profile in sorted(found, key=lambda profile: (-profile.match.priority if profile.match else 0, profile.id)):
         why = fits(profile, known)
         if why is not None:
             return Fit(profile, why)
@@ -49,6 +51,8 @@ def best(profiles: Iterable[Profile], known: Known) -> Fit | None:
 
 def fits(profile: Profile, known: Known) -> str | None:
     """Why a profile is for the device that showed this, None when it is not."""
+    if profile.match is None:
+        return None
     shown = [_shown(condition, known) for condition in profile.match.all]
     if None in shown:
         return None

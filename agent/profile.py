@@ -2,7 +2,17 @@
 
 A profile says which devices it is for (`match`), which objects become which fields (`scalars`, `tables`), and which
 texts identify a device (`inventory`). Only numeric OIDs, so that no MIB compiler is needed on a site. Every group of
-columns says in `src` which MIB, RFC or capture its facts are from.
+columns says in `src` which MIB, RFC or capture its facts are from. A profile may extend others:
+
+- what is given by the profile counts before what it extends, a later parent before an earlier one;
+- groups of one name (`id`, else the table; scalars and tables apart) are one group: columns of the same name are
+  taken from the later one, the others stay, any other key counts where it is given; `replace: true` takes the whole
+  group instead, `without` takes columns away;
+- inventory texts of the same name are taken from the later one;
+- `match`, `kind` and `interval` are those of the last that gives one; abstract profiles give no `match`;
+- quirks add up: the smallest number, and each that is true for one of them;
+- a profile of the site takes the place of a shipped one of the same id, also for those that extend it; it may extend
+  the shipped one by that very id.
 
 Errors:
     SettingError   from `forewarn.settings`: every mistake with file, line, column and the nearest valid word
@@ -10,296 +20,279 @@ Errors:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TypeVar
 
 import msgspec
 
-from agent.formula import Formula, FormulaError, parse
-from forewarn.settings import Marked, SettingError, Wrong, read
-from forewarn.vocabulary import TABLES, DeviceKind, misnamed, nearest
+from agent.faults import faults
+from agent.formula import Formula, parse
+from agent.language import (
+    INVENTORY,
+    Column,
+    Condition,
+    Draft,
+    Group,
+    Label,
+    Match,
+    Profile,
+    Quirks,
+    Text,
+    Way,
+    Where,
+)
+from forewarn.settings import Marked, SettingError, Wrong, read, read_file
+from forewarn.vocabulary import DeviceKind, nearest
 
-Kind = Literal["gauge", "counter32", "counter64", "status", "flag", "text"]
-Meaning = Literal["ok", "warning", "critical", "unknown"]
+__all__ = [
+    "INVENTORY",
+    "Column",
+    "Condition",
+    "Group",
+    "Label",
+    "Match",
+    "Profile",
+    "Quirks",
+    "Text",
+    "Where",
+    "formula_of",
+    "library",
+    "load",
+    "load_folder",
+    "shipped",
+]
 
-
-class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One thing a device must show; exactly one of the three is given.
-
-    `sysobjectid` is exact, or a prefix ending in `*`, or empty for a device without one; `sysdescr` is a regular
-    expression found anywhere in the text; `probe` is a scalar (its OID ends in .0) that must exist, and in which
-    the regular expression `matches` must be found when that is given.
-    """
-
-    sysobjectid: Marked | None = None
-    sysdescr: Marked | None = None
-    probe: Marked | None = None
-    matches: Marked | None = None
-
-
-class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which devices a profile is for: any of `any` and all of `all`; the highest priority that fits wins."""
-
-    priority: int = 0
-    any: list[Condition] = []
-    all: list[Condition] = []
-
-
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one field's value comes from.
-
-    Either an object (`oid` and `type`) or a formula over the other columns of its group (`value`).
-
-    gauge: a number, times `scale`. counter32, counter64: the rate per second, times `scale`. status: `codes` maps
-    the device's code to a meaning, every other code is unknown. flag: 1 when the code is in `on`, 0 when it is in
-    `off` (in anything else when `off` is left out), else null. text: a number in a text, with a unit ("512 MB").
-
-    A value outside `range` is tried with each scale of `alt_scale`, and null when none fits. `ceiling` names the
-    field of the same row that bounds a rate (link speed): a 32-bit counter that went back counts as wrapped only
-    when the rate then stays under it. `otherwise` is asked for where the object does not exist. `take` makes one
-    value of a whole column.
-    """
-
-    oid: Marked | None = None
-    type: Kind | None = None
-    scale: float = 1.0
-    range: tuple[float, ...] = ()
-    alt_scale: list[float] = []
-    codes: dict[str, Meaning] = {}
-    on: list[str] = []
-    off: list[str] = []
-    ceiling: Marked | None = None
-    take: Literal["mean", "sum", "max"] | None = None
-    value: Marked | None = None
-    otherwise: Column | None = None
-
-    def chain(self) -> Iterator[Column]:
-        """This column, and what is asked for instead."""
-        yield self
-        if self.otherwise is not None:
-            yield from self.otherwise.chain()
-
-
-class Where(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Keeps the rows whose value of `oid` is one of `is`."""
-
-    oid: Marked
-    values: list[str] = msgspec.field(name="is")
-
-
-class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields of one table that are read alike.
-
-    `columns` are fields of the vocabulary; `raw` are further columns for formulas only. In `tables`: `rows` is the
-    column whose rows exist (the first column of all when left out), `label` names an instance (columns of the device
-    in order of preference, or `index.N` for one part of the index), else its index, of which `index_trim` is cut off
-    the end; `instance` fixes the name (of scalars, or where one row is kept).
-    """
-
-    table: Marked
-    src: str
-    columns: dict[Marked, Column]
-    raw: dict[Marked, Column] = {}
-    rows: Marked | None = None
-    label: list[Marked] = []
-    index_trim: str = ""
-    where: Where | None = None
-    instance: str | None = None
-
-    def all_columns(self) -> Iterator[tuple[Marked, Column]]:
-        """Every column with its name, `raw` ones first."""
-        yield from self.raw.items()
-        yield from self.columns.items()
-
-    def row_column(self) -> str:
-        """The OID of the column that decides which rows exist."""
-        if self.rows is not None:
-            return str(self.rows)
-        return next(str(column.oid) for _, column in self.all_columns() if column.oid is not None)
-
-
-class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An inventory text: an object, or the same words for every device of the family; `find` keeps its group 1."""
-
-    oid: Marked | None = None
-    text: str | None = None
-    find: Marked | None = None
-
-
-class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a family cannot take: objects per request, rows out of order."""
-
-    max_varbinds: Annotated[int, msgspec.Meta(ge=1, le=128)] = 56
-    nonincreasing_ok: bool = False
-
-
-class Profile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
-    """One family of devices."""
-
-    id: Marked
-    kind: DeviceKind
-    src: str
-    match: Match = Match()
-    scalars: list[Group] = []
-    tables: list[Group] = []
-    inventory: dict[Marked, Text] = {}
-    quirks: Quirks = Quirks()
-
-
-INVENTORY = ("vendor", "model", "serial", "firmware", "hardware", "mac", "name", "location", "description")
-"""The texts that may identify a device."""
+Drafts = Mapping[str, Draft]
+T = TypeVar("T")
 
 
 def load(text: str, source: str) -> Profile:
-    """Reads one profile.
+    """Reads one profile, which may extend shipped ones.
 
     Raises:
         SettingError: every mistake in it.
     """
-    profile = read(Profile, text, source)
-    wrongs = list(_wrongs(profile))
-    if wrongs:
-        raise SettingError(wrongs)
-    return profile
+    draft = read(Draft, text, source)
+    return _resolved([_shipped_drafts(), {str(draft.id): draft}])[str(draft.id)]
 
 
 @cache
 def shipped() -> dict[str, Profile]:
-    """The profiles that come with the agent, by id."""
-    folder = resources.files("agent") / "profiles"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return _by_id(load(file.read_text(encoding="utf-8"), file.name) for file in files)
+    """The profiles that come with the agent, by id, without the abstract ones."""
+    return _concrete(_resolved([_shipped_drafts()]))
 
 
 def load_folder(folder: Path) -> dict[str, Profile]:
-    """The shipped profiles with those of a folder over them: the same id replaces.
+    """The shipped profiles with those of a folder over them: the same id replaces. Without the abstract ones.
 
     Raises:
         SettingError: a file that is no profile, or two with the same id.
     """
-    files = sorted(folder.glob("*.yaml"))
-    return shipped() | _by_id(load(file.read_text(encoding="utf-8"), str(file)) for file in files)
+    return _concrete(library(sorted(folder.glob("*.yaml"))))
 
 
-def _by_id(profiles: Iterator[Profile]) -> dict[str, Profile]:
-    found: dict[str, Profile] = {}
-    for profile in profiles:
-        if profile.id in found:
-            raise SettingError([profile.id.wrong(f"another profile is called `{profile.id}`")])
-        found[str(profile.id)] = profile
-    return found
+def library(files: Iterable[Path] = ()) -> dict[str, Profile]:
+    """The shipped profiles with some files over them, abstract ones too.
 
-
-def _wrongs(profile: Profile) -> Iterator[Wrong]:
-    for condition in [*profile.match.any, *profile.match.all]:
-        yield from _wrong_condition(profile, condition)
-    for group in profile.scalars:
-        yield from _wrong_group(group)
-        for key in ("rows", "label", "where"):
-            if getattr(group, key):
-                yield group.table.wrong(f"`{key}` is for `tables`, this group is in `scalars`")
-    for group in profile.tables:
-        yield from _wrong_group(group)
-        yield from _wrong_rows(group)
-    for name, text in profile.inventory.items():
-        if name not in INVENTORY:
-            yield name.wrong(f"no inventory text is called `{name}`{nearest(name, INVENTORY)}")
-        if (text.oid is None) == (text.text is None):
-            yield name.wrong(f"`{name}` is either an `oid` or a fixed `text`")
-        yield from _wrong_oid(text.oid)
-        yield from _wrong_pattern(text.find)
-
-
-def _wrong_condition(profile: Profile, condition: Condition) -> Iterator[Wrong]:
-    given = [word for word in (condition.sysobjectid, condition.sysdescr, condition.probe) if word is not None]
-    if len(given) != 1:
-        at = given[-1] if given else profile.id
-        yield at.wrong("a condition is one of `sysobjectid`, `sysdescr` and `probe`")
-    if condition.matches is not None and condition.probe is None:
-        yield condition.matches.wrong("`matches` is what a `probe` must show")
-    yield from _wrong_oid(condition.probe)
-    if condition.probe is not None and not condition.probe.endswith(".0"):
-        yield condition.probe.wrong("a probe is a scalar, its OID ends in .0")
-    yield from _wrong_pattern(condition.sysdescr)
-    yield from _wrong_pattern(condition.matches)
-    if condition.sysobjectid:
-        yield from _wrong_oid(
-            Marked.at(condition.sysobjectid.removesuffix("*").rstrip("."), condition.sysobjectid.mark)
-        )
-
-
-def _wrong_group(group: Group) -> Iterator[Wrong]:
-    names = {str(name) for name, _ in group.all_columns()}
-    for name in group.columns:
-        what = misnamed(group.table, name)
-        if what:
-            yield (name if group.table in TABLES else group.table).wrong(what)
-            if group.table not in TABLES:
-                break
-    for name, column in group.all_columns():
-        for link in column.chain():
-            yield from _wrong_column(name, link, names)
-
-
-def _wrong_rows(group: Group) -> Iterator[Wrong]:
-    if not any(column.oid for _, column in group.all_columns()) and group.rows is None:
-        yield group.table.wrong(f"`{group.table}` has no object to find rows by: give `rows`")
-    yield from _wrong_oid(group.rows)
-    yield from _wrong_oid(group.where.oid if group.where else None)
-    for label in group.label:
-        if not re.fullmatch(r"index\.[0-9]+", label):
-            yield from _wrong_oid(label)
-
-
-def _wrong_column(name: Marked, column: Column, names: set[str]) -> Iterator[Wrong]:
-    if (column.oid is None) == (column.value is None):
-        yield name.wrong(f"`{name}` is either an object (`oid`, `type`) or a formula (`value`)")
-    if column.oid is not None and column.type is None:
-        yield name.wrong(f"`{name}` needs a `type`: an SNMP type does not tell a counter from a gauge")
-    yield from _wrong_oid(column.oid)
-    yield from _wrong_options(name, column)
-    if column.ceiling is not None and column.ceiling not in names:
-        yield column.ceiling.wrong(f"no column here is called `{column.ceiling}`{nearest(column.ceiling, names)}")
-    if column.value is not None:
+    Raises:
+        SettingError: every mistake in every file.
+    """
+    drafts: list[Draft] = []
+    wrongs: list[Wrong] = []
+    for file in files:
         try:
-            formula = parse(column.value)
-        except FormulaError as wrong:
-            yield column.value.wrong(str(wrong), wrong.offset)
-            return
-        for word in formula.names - names:
-            yield column.value.wrong(f"no column here is called `{word}`{nearest(word, names)}")
-
-
-def _wrong_options(name: Marked, column: Column) -> Iterator[Wrong]:
-    for option, kind, given in (("codes", "status", column.codes), ("on", "flag", column.on)):
-        if bool(given) != (column.type == kind):
-            verb = "needs" if column.type == kind else f"is no {kind}, so it has no"
-            yield name.wrong(f"`{name}` {verb} `{option}`")
-    if column.range and (len(column.range) != 2 or column.range[0] >= column.range[1]):  # noqa: PLR2004 - a pair
-        yield name.wrong(f"`range` of `{name}` is [lowest, highest]")
-    if column.alt_scale and not column.range:
-        yield name.wrong(f"`alt_scale` of `{name}` needs a `range` to be judged by")
-
-
-def _wrong_oid(oid: Marked | None) -> Iterator[Wrong]:
-    if oid is not None and not re.fullmatch(r"[0-2](\.[0-9]+)+", oid):
-        yield oid.wrong(f"`{oid}` is no OID: numbers with dots between, like 1.3.6.1.2.1.1.3.0")
-
-
-def _wrong_pattern(pattern: Marked | None) -> Iterator[Wrong]:
-    if pattern is None:
-        return
+            drafts.append(read_file(Draft, file))
+        except SettingError as wrong:
+            wrongs += wrong.wrongs
     try:
-        re.compile(pattern)
-    except re.error as wrong:
-        yield pattern.wrong(f"no regular expression: {wrong.msg}", wrong.pos or 0)
+        found = _resolved([_shipped_drafts(), _by_id(drafts)])
+    except SettingError as wrong:
+        # A file that could not be read is missed by those that extend it: that is no mistake of theirs.
+        raise SettingError(wrongs or wrong.wrongs) from wrong
+    if wrongs:
+        raise SettingError(wrongs)
+    return found
 
 
 @cache
 def formula_of(text: str) -> Formula:
     """The parsed formula of a column's `value`."""
     return parse(text)
+
+
+@cache
+def _shipped_drafts() -> Drafts:
+    folder = resources.files("agent") / "profiles"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return _by_id(read(Draft, file.read_text(encoding="utf-8"), file.name) for file in files)
+
+
+def _by_id(drafts: Iterable[Draft]) -> Drafts:
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.id in found:
+            raise SettingError([draft.id.wrong(f"another profile is called `{draft.id}`")])
+        found[str(draft.id)] = draft
+    return found
+
+
+def _concrete(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    return {name: profile for name, profile in profiles.items() if not profile.abstract}
+
+
+def _resolved(layers: Sequence[Drafts]) -> dict[str, Profile]:
+    """Every profile with what it extends; the later layer counts."""
+    extending = _Extending(layers)
+    top: dict[str, Draft] = {}
+    for layer in layers:
+        top |= layer
+    found = {name: extending.profile(draft) for name, draft in top.items()}
+    # A mistake in a parent shows in every child, at the same place.
+    wrongs = [wrong for profile in found.values() for wrong in faults(profile)]
+    wrongs = list(dict.fromkeys([*extending.wrongs, *wrongs]))
+    if wrongs:
+        raise SettingError(wrongs)
+    return found
+
+
+class _Extending:
+    """Puts profiles together; notes what is wrong instead of stopping."""
+
+    def __init__(self, layers: Sequence[Drafts]) -> None:
+        self.wrongs: list[Wrong] = []
+        self._layers = layers
+        self._done: dict[int, Profile] = {}
+        self._under_way: list[Draft] = []
+
+    def profile(self, draft: Draft) -> Profile:
+        """A draft with everything it extends."""
+        done = self._done.get(id(draft))
+        if done is None:
+            self._under_way.append(draft)
+            parents = [parent for name in draft.extends if (parent := self._parent(draft, name)) is not None]
+            done = self._done[id(draft)] = self._together(draft, parents)
+            self._under_way.pop()
+        return done
+
+    def _parent(self, draft: Draft, name: Marked) -> Profile | None:
+        found = next((layer[name] for layer in reversed(self._layers) if layer.get(name, draft) is not draft), None)
+        if found is None and name == draft.id:
+            self.wrongs.append(name.wrong(f"`{name}` extends itself, and no shipped profile is called so"))
+        elif found is None:
+            names = {each for layer in self._layers for each in layer}
+            self.wrongs.append(name.wrong(f"no profile is called `{name}`{nearest(name, names)}"))
+        elif any(found is each for each in self._under_way):
+            way = " → ".join([*(str(each.id) for each in self._under_way), str(name)])
+            self.wrongs.append(name.wrong(f"profiles extend each other in a circle: {way}"))
+        else:
+            return self.profile(found)
+        return None
+
+    def _together(self, draft: Draft, parents: Sequence[Profile]) -> Profile:
+        kinds = [parent.kind for parent in parents if parent.kind is not DeviceKind.OTHER]
+        if draft.kind is None and not kinds and not draft.abstract and not any(not each.abstract for each in parents):
+            self.wrongs.append(draft.id.wrong(f"`kind` is missing: is `{draft.id}` a camera, a switch?"))
+        inventory: dict[Marked, Text] = {}
+        neighbours: list[Way] = []
+        for texts, ways in [
+            *((each.inventory, each.neighbours) for each in parents),
+            (draft.inventory, draft.neighbours),
+        ]:
+            inventory = _joined(inventory, texts)
+            neighbours += [way for way in ways if way not in neighbours]
+        profile = Profile(
+            id=draft.id,
+            kind=draft.kind or (kinds[-1] if kinds else DeviceKind.OTHER),
+            src=draft.src or _last(parent.src for parent in parents if not parent.abstract) or "",
+            abstract=draft.abstract,
+            extended=tuple(dict.fromkeys(each for parent in parents for each in (*parent.extended, str(parent.id)))),
+            match=draft.match or _last(parent.match for parent in parents if not parent.abstract),
+            interval=draft.interval or _last(parent.interval for parent in parents),
+            scalars=self._groups([*(parent.scalars for parent in parents), draft.scalars]),
+            tables=self._groups([*(parent.tables for parent in parents), draft.tables]),
+            inventory=inventory,
+            neighbours=neighbours,
+            quirks=_added([*(parent.quirks for parent in parents), draft.quirks]),
+        )
+        return self._without(draft, profile)
+
+    def _groups(self, sources: Sequence[Sequence[Group]]) -> list[Group]:
+        found: dict[str, Group] = {}
+        for groups in sources:
+            own: set[str] = set()
+            for group in groups:
+                if group.name in own:
+                    what = f"another group here is called `{group.name}`: give one of them an `id`"
+                    self.wrongs.append(group.name.wrong(what))
+                own.add(group.name)
+                under = found.get(group.name)
+                found[str(group.name)] = self._trimmed(group if under is None or group.replace else _over(under, group))
+        return list(found.values())
+
+    def _trimmed(self, group: Group) -> Group:
+        """The group without the columns it takes away."""
+        names = {str(name) for name, _ in group.all_columns()}
+        for name in group.without:
+            if name not in names:
+                self.wrongs.append(name.wrong(f"no column here is called `{name}`{nearest(name, names)}"))
+        return msgspec.structs.replace(
+            group,
+            columns={name: column for name, column in group.columns.items() if name not in group.without},
+            raw={name: column for name, column in group.raw.items() if name not in group.without},
+            without=[],
+        )
+
+    def _without(self, draft: Draft, profile: Profile) -> Profile:
+        names = {str(name) for name in profile.inventory} | {str(group.name) for group in profile.groups()}
+        for name in draft.without:
+            if name not in names:
+                what = f"`{draft.id}` has no group and no inventory text called `{name}`"
+                self.wrongs.append(name.wrong(what + nearest(name, names)))
+        return msgspec.structs.replace(
+            profile,
+            scalars=[group for group in profile.scalars if group.name not in draft.without],
+            tables=[group for group in profile.tables if group.name not in draft.without],
+            inventory={name: text for name, text in profile.inventory.items() if name not in draft.without},
+        )
+
+
+def _last(given: Iterable[T | None]) -> T | None:
+    found = None
+    for each in given:
+        found = found if each is None else each
+    return found
+
+
+def _over(under: Group, group: Group) -> Group:
+    """A group of the profile over the one of that name it inherits."""
+    given = {key: getattr(group, key) for key in _own_keys(group)}
+    given["columns"] = _joined(under.columns, group.columns)
+    given["raw"] = _joined(under.raw, group.raw)
+    given["optional"] = under.optional or group.optional
+    given["src"] = "; ".join(dict.fromkeys(part for part in (under.src, group.src) if part))
+    return msgspec.structs.replace(under, **given)
+
+
+def _joined(under: Mapping[Marked, T], over: Mapping[Marked, T]) -> dict[Marked, T]:
+    """Two mappings in the order of the first; the keys of the second keep their own places in their file."""
+    keys = {name: name for name in under} | {name: name for name in over}
+    return {keys[name]: over.get(name, under.get(name)) for name in keys}  # type: ignore[misc]
+
+
+def _own_keys(group: Group) -> Iterator[str]:
+    for key in ("table", "id", "rows", "label", "index_trim", "where", "instance", "every", "without"):
+        if getattr(group, key) not in (None, [], ""):
+            yield key
+
+
+def _added(quirks: Sequence[Quirks]) -> Quirks:
+    fewest = [each.max_varbinds for each in quirks if each.max_varbinds is not None]
+    return Quirks(
+        max_varbinds=min(fewest, default=None),
+        nonincreasing_ok=any(each.nonincreasing_ok for each in quirks),
+        no_bulk=any(each.no_bulk for each in quirks),
+        v1_only=any(each.v1_only for each in quirks),
+    )

@@ -30,12 +30,16 @@ def test_a_number_with_its_unit_is_read_from_a_text(text, value):
     assert quantity(text) == value
 
 
-def test_a_voltage_in_another_unit_than_the_rfc_has_is_found_by_its_range():
+@pytest.mark.parametrize(("raw", "volts"), [(545, 54.5), (54, 54), (54500, 545)])
+def test_a_voltage_in_another_unit_than_the_rfc_has_is_found_by_its_range(raw, volts):
+    assert converter(Column(type="gauge", scale=0.1, range=(9, 800), alt_scale=[1.0, 0.01]))(raw) == volts
+
+
+def test_a_scale_once_found_is_kept_and_what_fits_only_another_is_unknown():
     volts = converter(Column(type="gauge", scale=0.1, range=(9, 800), alt_scale=[1.0, 0.01]))
-    assert volts(545) == 54.5
+    assert volts(0) is None, "no battery has 0 V: a value out of every range is not known, and decides nothing"
     assert volts(54) == 54
-    assert volts(54500) == 545
-    assert volts(0) is None, "no battery has 0 V: a value out of every range is not known"
+    assert [volts(raw) for raw in (55, 545, 8, 5450, 54)] == [55, 545, None, None, 54]
 
 
 def test_a_status_keeps_to_four_meanings_and_unknown_codes_are_unknown():
