@@ -111,6 +111,10 @@ class Requester:
             raise Runaway(f"the walk of {column} has no end after {self.limits.max_rows} rows")
         return place
 
+    async def has(self, subtree: str) -> bool:
+        """See `Session.has`."""
+        return bool(await self._patiently(self._exchange.walk(subtree, 0).step))
+
     async def walk(self, columns: Sequence[str]) -> dict[str, dict[str, Value]]:
         """See `Session.walk`."""
         first = await self.rows(columns[0])

@@ -133,6 +133,13 @@ class Session(Protocol):
             SnmpError: as `get_many`; Runaway: it does not end or does not advance.
         """
 
+    async def has(self, subtree: str) -> bool:
+        """Whether there is any object under `subtree`; one GETNEXT, which every version has.
+
+        Raises:
+            SnmpError: as `get_many`.
+        """
+
     async def walk(self, columns: Sequence[str]) -> dict[str, dict[str, Value]]:
         """Reads several columns of a table together: column → index → value.
 
