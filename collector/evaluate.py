@@ -33,7 +33,8 @@ from collector.devices import Changes, Devices
 from collector.entry import Entry, Journal
 from collector.notify.outbox import held_agents
 from collector.snapshots import Snapshots
-from collector.tickets.book import LAGGING, PROJECTION, Book
+from collector.tickets.book import PROJECTION, Book
+from collector.tickets.holding import LAGGING, Moment
 from collector.tickets.lifecycle import Verdict
 from forewarn.telemetry import Log
 from rules.finding import Finding
@@ -70,6 +71,7 @@ class _Found:
     lagging: dict[str, int] = field(default_factory=dict)
     """Agents with findings inside a backlog, and the position of the last."""
     caught_up: list[tuple[int, str]] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
 
 
 class Evaluation:
@@ -143,7 +145,8 @@ class Evaluation:
         findings, batches = self._evaluated(fresh)
         self._found = _Found(self._at, findings, self._devices.changes(batches))
         self._found.lagging = {one.agent: one.position for one in findings if one.arrived - one.t > LAGGING}
-        self._found.caught_up = _caught_up(fresh, self._held.union(self._found.lagging))
+        self._found.moments = [_moment(entry) for entry in fresh]
+        self._found.caught_up = _caught_up(self._found.moments, self._held.union(self._found.lagging))
         self._commit()
         self._save_when_due()
 
@@ -181,7 +184,9 @@ class Evaluation:
         if found is None:
             return
         with stated("service"), self._service.begin() as connection:
-            verdicts = self._book.apply(found.findings, found.last, connection, caught_up=found.caught_up)
+            verdicts = self._book.apply(
+                found.findings, found.last, connection, caught_up=found.caught_up, moments=found.moments
+            )
             self._devices.write(connection, found.devices)
         self._devices.settle(found.devices)
         through = {agent: position for position, agent in found.caught_up}
@@ -237,12 +242,14 @@ class Evaluation:
             self._ill = {ill for ill in self._ill if ill > self._snapshots.oldest()}
 
 
-def _caught_up(entries: Sequence[Entry], agents: set[str]) -> list[tuple[int, str]]:
-    """Where some agents delivered the newest record that their spool held: (position, agent) in order."""
+def _moment(entry: Entry) -> Moment:
+    """An entry as the book needs it; it names its agent when that delivered the newest record its spool held."""
+    through = entry.received is not None and entry.received.block.head <= entry.last
+    return Moment(entry.position, entry.arrived, entry.agent if through else "")
+
+
+def _caught_up(moments: Sequence[Moment], agents: set[str]) -> list[tuple[int, str]]:
+    """Where some agents had delivered all they held: (position, agent) in order."""
     if not agents:
         return []
-    return [
-        (entry.position, entry.agent)
-        for entry in entries
-        if entry.received is not None and entry.agent in agents and entry.received.block.head <= entry.last
-    ]
+    return [(moment.position, moment.caught_up) for moment in moments if moment.caught_up in agents]

@@ -182,6 +182,7 @@ ticket = Table(
     Column("false_why", Text, nullable=False, server_default=""),
     Column("ended_at", BigInteger, comment="when a person last ended it; null when nobody has since it was opened"),
     Column("version", String, nullable=False, server_default="", comment="of the rule that spoke last of it"),
+    Index("ticket_held", "id", sqlite_where=text("held IS NOT NULL"), postgresql_where=text("held IS NOT NULL")),
     Index("ticket_by_rule", "rule", "version", "state", "ended_at", "false_at"),
     Index(
         "ticket_once_per_opening",
@@ -233,7 +234,26 @@ maintenance = Table(
     Column("ended_by", Text, nullable=False, server_default="", comment="who ended it early"),
     Column("created", BigInteger, nullable=False),
     Column("released", BigInteger, comment="when what was held was let go; null before"),
+    Column("seen", BigInteger, comment="journal time at which its end was seen; null before"),
     Index("maintenance_of_site", "site", "ends"),
+    Index(
+        "maintenance_unsettled",
+        "id",
+        sqlite_where=text("released IS NULL"),
+        postgresql_where=text("released IS NULL"),
+    ),
+)
+
+held_ticket = Table(
+    "held_ticket",
+    SERVICE,
+    Column("maintenance", String, ForeignKey("service.maintenance.id"), primary_key=True),
+    Column("ticket", String, ForeignKey("service.ticket.id"), primary_key=True),
+    Column("agent", String, nullable=False, comment="whose backlog must be through before it is let go"),
+    Column("turn", String, nullable=False, comment="opened or reopened"),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False, comment="of the record that decided it"),
+    Column("became", String, nullable=False, server_default="", comment="empty while it is held"),
 )
 
 ticket_event = Table(

@@ -5,8 +5,9 @@ one conditional UPDATE that counts the attempt and pushes `due` behind the back-
 happens in between (a crash, two senders, a notice that kills its sender) the row is tried again later, under the same
 id, and never in a tight loop. What a channel refuses for good is closed with the reason.
 
-A turn inside a backlog (see `collector.tickets.book.LAGGING`) is **held**: it waits until its agent has delivered what
-it had spooled, at most `HELD_AT_MOST`; turns of one ticket that cancel each other meanwhile are withdrawn (`netted`).
+A turn inside a backlog (see `collector.tickets.holding.LAGGING`) is **held**: it waits until its agent has delivered
+what it had spooled, at most `HELD_AT_MOST`. So is a turn of a ticket that was open when a maintenance began: it waits for
+the end of that, however long. Turns of one ticket that cancel each other meanwhile are withdrawn (`netted`).
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ GIVE_UP_AFTER = 7 * 24 * 3600 * 1000
 KEPT = 30 * 24 * 3600 * 1000
 """Milliseconds for which a notice is kept that was sent, withdrawn or given up; its ticket's history stays."""
 
+_MAINTENANCE = "maintenance:"
+"""Begins what is held for a maintenance; no agent's name has a colon."""
+_UNTIL_RESUMED = 2**53
 _FIRST_DELAY = 5.0
 _LONGEST_DELAY = 3600.0
 _o = tables.outbox
@@ -81,15 +85,34 @@ class Outbox:
         self._channels = tuple(channels)
         self._now = now
 
-    def tell(self, connection: Connection, ticket: Ticket, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
-        """Queues a turn of a ticket; `backlog_of` names the agent whose backlog it is part of, empty for none."""
+    def tell(
+        self,
+        connection: Connection,
+        ticket: Ticket,
+        kind: Kind,
+        occurred_at: int,
+        *,
+        backlog_of: str = "",
+        maintenance: str = "",
+    ) -> None:
+        """Queues a turn of a ticket.
+
+        Args:
+            connection: in a transaction.
+            ticket: as it is after the turn.
+            kind: what happened.
+            occurred_at: when, Unix milliseconds.
+            backlog_of: the agent whose backlog it is part of, empty for none.
+            maintenance: the one whose end it waits for, empty for none.
+        """
         now = self._now()
         before = _withdraw(connection, ticket.id, now)
         told = kind if before is None else netted(before, kind)
         if told is None:
             return
-        due = now + HELD_AT_MOST if backlog_of else now
-        notice = _notice(ticket, told, occurred_at, now)
+        held_for = f"{_MAINTENANCE}{maintenance}" if maintenance else backlog_of
+        due = _UNTIL_RESUMED if maintenance else now + HELD_AT_MOST if backlog_of else now
+        notice = _notice(ticket, told, ticket.occurred_at if told is Kind.OPENED else occurred_at, now)
         rows = []
         for channel in self._channels:
             id_ = str(ULID())
@@ -99,7 +122,7 @@ class Outbox:
                 "channel": channel,
                 "created": now,
                 "due": due,
-                "held_for": backlog_of,
+                "held_for": held_for,
             }
             rows.append({**row, "notice": msgspec.to_builtins(msgspec.structs.replace(notice, id=id_))})
         if rows:
@@ -110,6 +133,12 @@ class Outbox:
         if agents:
             freed = update(_o).where(*_held, _o.c.held_for.in_(agents)).values(due=self._now(), held_for="")
             connection.execute(freed)
+
+    def resume(self, connection: Connection, maintenance: str) -> None:
+        """Lets go what was queued during a maintenance; the time to give up counts from now."""
+        now = self._now()
+        mine = (*_held, _o.c.held_for == f"{_MAINTENANCE}{maintenance}")
+        connection.execute(update(_o).where(*mine).values(due=now, created=now, held_for=""))
 
 
 def _notice(ticket: Ticket, kind: Kind, occurred_at: int, now: int) -> Notice:
@@ -156,7 +185,8 @@ def prune(service: Engine, now: int, *, most: int = 1000) -> int:
 
 def held_agents(connection: Connection) -> set[str]:
     """The agents for which something is held."""
-    return set(connection.execute(select(_o.c.held_for).where(*_held).distinct()).scalars())
+    names = connection.execute(select(_o.c.held_for).where(*_held).distinct()).scalars()
+    return {name for name in names if not name.startswith(_MAINTENANCE)}
 
 
 def delay(attempts: int, chance: float) -> int:

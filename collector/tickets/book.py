@@ -23,7 +23,8 @@ from ulid import ULID
 
 from collector import tables
 from collector.database import reading
-from collector.tickets import rows
+from collector.tickets import holding, rows
+from collector.tickets.holding import Holding, Moment
 from collector.tickets.lifecycle import (
     SYSTEM,
     TEXTS,
@@ -43,20 +44,14 @@ from rules.finding import Finding
 PROJECTION = "rules"
 """The name under which the cursor of tickets is kept."""
 
-LAGGING = 5 * 60 * 1000
-"""A finding whose record arrived this many milliseconds after its time belongs to its agent's backlog."""
-
 _CONTESTED = (Verdict.OPEN, Verdict.SUCCEED, Verdict.REOPEN)
 """What another writer can make impossible."""
 _TRIES = 5
 _t = tables.ticket
 
 
-class Teller(Protocol):
+class Teller(holding.Teller, Protocol):
     """What the book needs of the outbox."""
-
-    def tell(self, connection: Connection, ticket: Ticket, kind: Kind, occurred_at: int, backlog_of: str = "") -> None:
-        """Queues notices of a ticket's turn in this transaction; `backlog_of`: the agent in whose backlog it lies."""
 
     def release(self, connection: Connection, agents: Collection[str]) -> None:
         """Lets go what was queued in the backlogs of these agents, which are through."""
@@ -92,6 +87,7 @@ class Book:
         connection: Connection,
         *,
         caught_up: Sequence[tuple[int, str]] = (),
+        moments: Sequence[Moment] = (),
     ) -> list[Verdict]:
         """Takes what was found up to a journal position, inside the caller's transaction.
 
@@ -101,19 +97,26 @@ class Book:
             connection: to the service database, in a transaction that the caller commits.
             caught_up: (position, agent) in order: with that journal entry the agent had delivered all it held, and
                 what waited for the end of its backlog goes out.
+            moments: the journal entries up to `position`, in order: the time by which maintenances end.
 
         Returns:
             What each finding above the cursor led to.
         """
         before = _advance(connection, position)
         verdicts: list[Verdict] = []
-        through = deque(caught_up)
+        held = self._holding(connection)
+        through, time = deque(caught_up), deque(one for one in moments if one.position > before)
         for finding in findings:
             if finding.position > before:
                 self._release(connection, through, finding.position)
-                verdicts.append(self._take(connection, finding))
+                _pass(held, time, finding.position)
+                verdicts.append(self._take(held, finding))
         self._release(connection, through, position + 1)
+        _pass(held, time, position + 1)
         return verdicts
+
+    def _holding(self, connection: Connection) -> Holding:
+        return Holding(connection, now=self._now, teller=self._teller)
 
     def _release(self, connection: Connection, through: deque[tuple[int, str]], below: int) -> None:
         """Takes off `through` what lies below a position: how the journal was cut decides nothing."""
@@ -123,13 +126,14 @@ class Book:
         if agents and self._teller is not None:
             self._teller.release(connection, agents)
 
-    def _take(self, connection: Connection, finding: Finding) -> Verdict:
+    def _take(self, held: Holding, finding: Finding) -> Verdict:
+        connection = held.connection
         for last in range(_TRIES, 0, -1):
-            ticket = rows.newest(connection, rows.fault_of(finding))
+            ticket = held.before(rows.newest(connection, rows.fault_of(finding)), finding)
             verdict = weigh(None if ticket is None else rows.standing(ticket), finding)
             try:
                 with connection.begin_nested() if verdict in _CONTESTED else nullcontext():
-                    self._carry_out(connection, verdict, ticket, finding)
+                    self._carry_out(held, verdict, ticket, finding)
             except IntegrityError:
                 # A person reopened an older ticket of the fault, or another process opened one, just now.
                 if last == 1:
@@ -138,19 +142,19 @@ class Book:
                 return verdict
         raise AssertionError
 
-    def _carry_out(self, connection: Connection, verdict: Verdict, ticket: Ticket | None, finding: Finding) -> None:
+    def _carry_out(self, held: Holding, verdict: Verdict, ticket: Ticket | None, finding: Finding) -> None:
         if verdict is Verdict.UNMATCHED:
             return
         if ticket is None or verdict is Verdict.SUCCEED:
-            self._open(connection, finding, ticket)
+            self._open(held, finding, ticket)
         elif verdict is Verdict.RECOVER:
-            after = rows.change(connection, ticket, {"recovered": finding.t})
-            self._turned(connection, after, Kind.RECOVERED, finding, tell=ticket.state is not State.CLOSED)
+            after = rows.change(held.connection, ticket, {"recovered": finding.t})
+            self._turned(held, after, Kind.RECOVERED, finding, tell=ticket.state is not State.CLOSED)
         else:
-            self._again(connection, verdict, ticket, finding)
+            self._again(held, verdict, ticket, finding)
 
-    def _open(self, connection: Connection, finding: Finding, previous: Ticket | None) -> None:
-        now, id_ = self._now(), str(ULID())
+    def _open(self, held: Holding, finding: Finding, previous: Ticket | None) -> None:
+        connection, now, id_ = held.connection, self._now(), str(ULID())
         if previous is not None and previous.state is not State.CLOSED:
             rows.change(connection, previous, {"state": State.CLOSED, "closed_at": now})
             self._note(connection, previous.id, Kind.CLOSED, finding, {"successor": id_})
@@ -165,9 +169,9 @@ class Book:
             "occurred_at": finding.t,
             "recorded_at": now,
         }
-        self._turned(connection, rows.add(connection, opened), Kind.OPENED, finding)
+        self._turned(held, rows.add(connection, opened), Kind.OPENED, finding)
 
-    def _again(self, connection: Connection, verdict: Verdict, ticket: Ticket, finding: Finding) -> None:
+    def _again(self, held: Holding, verdict: Verdict, ticket: Ticket, finding: Finding) -> None:
         changes: dict[str, Any] = {**rows.said(finding), "version": finding.reason.version}
         kind = Kind.OCCURRENCE
         tell = verdict is not Verdict.REPEAT
@@ -179,16 +183,12 @@ class Book:
         if verdict is Verdict.REOPEN:
             kind = Kind.REOPENED
             changes |= {"state": State.OPEN, "closed_at": None, "ended_at": None, "acknowledged_by": ""}
-        self._turned(connection, rows.change(connection, ticket, changes), kind, finding, tell=tell)
+        self._turned(held, rows.change(held.connection, ticket, changes), kind, finding, tell=tell)
 
-    def _turned(
-        self, connection: Connection, ticket: Ticket, kind: Kind, finding: Finding, *, tell: bool = True
-    ) -> None:
-        """Notes a turn in the history of `ticket`, as it is after it, and tells of it."""
-        self._note(connection, ticket.id, kind, finding, rows.said(finding))
-        if tell and self._teller is not None:
-            late = finding.arrived - finding.t > LAGGING
-            self._teller.tell(connection, ticket, kind, finding.t, finding.agent if late else "")
+    def _turned(self, held: Holding, ticket: Ticket, kind: Kind, finding: Finding, *, tell: bool = True) -> None:
+        """Notes a turn in the history of `ticket`, as it is after it, and tells of it unless a maintenance holds it."""
+        self._note(held.connection, ticket.id, kind, finding, rows.said(finding))
+        held.turned(ticket, kind, finding, tell=tell)
 
     def _note(self, connection: Connection, id_: str, kind: Kind, finding: Finding, detail: dict[str, Any]) -> None:
         made = {"ticket": id_, "kind": kind, "actor": SYSTEM, "position": finding.position, "detail": detail}
@@ -320,6 +320,12 @@ class Book:
         query = select(_t.c.state, _t.c.severity, func.count()).group_by(_t.c.state, _t.c.severity)
         with reading(self._service) as connection:
             return {(state, severity): count for state, severity, count in connection.execute(query)}
+
+
+def _pass(held: Holding, time: deque[Moment], below: int) -> None:
+    """Takes off `time` what lies below a position, as `Book._release` does."""
+    while time and time[0].position < below:
+        held.passes(time.popleft())
 
 
 def _advance(connection: Connection, position: int) -> int:

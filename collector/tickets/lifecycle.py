@@ -5,9 +5,10 @@ somebody confirms it. That its condition cleared is a fact beside the state (`re
 machine sees and what a person has done about it are two things. Acknowledged and assigned are facts too, and so is that
 a person called it a false alarm of its rule: the mark stays, whatever becomes of the ticket, until it is taken off.
 
-The closing policy: the system closes a ticket in one case only, when its fault comes back more than `REOPEN_WITHIN`
-after it was over and nobody has the old ticket in hand; then the old one is closed and a new one, linked to it by
-`previous`, is opened. Everything else is closed by a person.
+The closing policy: the system closes a ticket in two cases only, and never one that somebody has in hand. When its
+fault comes back more than `REOPEN_WITHIN` after it was over, the old ticket is closed and a new one, linked to it by
+`previous`, is opened. And a ticket that a maintenance held is closed when the fault began and was over within it: that
+was the work, and the event names it. Everything else is closed by a person.
 
 When a fault comes back
     it is still open, condition holding            an occurrence, noted quietly
@@ -57,6 +58,9 @@ class Kind(StrEnum):
     REOPENED = "reopened"
     MARKED_FALSE = "marked_false"
     UNMARKED_FALSE = "unmarked_false"
+    HELD = "held"
+    """Kept from people while somebody works there."""
+    RELEASED = "released"
 
 
 class Act(StrEnum):
@@ -217,6 +221,36 @@ def _again(standing: Standing, finding: Finding) -> Verdict:
     if standing.state is State.OPEN:
         return Verdict.SUCCEED if over and not standing.in_hand else Verdict.RECUR
     return Verdict.SUCCEED if over else Verdict.REOPEN
+
+
+class Fate(StrEnum):
+    """What becomes of a ticket that a maintenance held."""
+
+    OPEN = "open"
+    """An ordinary ticket from now on."""
+    RECOVERED = "recovered"
+    """Closed by the system: over before the maintenance was."""
+    KEPT = "kept"
+    """Over as well, but somebody has it in hand and closes it."""
+    ENDED = "ended"
+    """A person had resolved or closed it meanwhile."""
+    HANDED_OVER = "handed_over"
+    """Another maintenance of its device goes on and holds it."""
+
+
+def let_go(standing: Standing, *, inside: bool, other: bool) -> Fate:
+    """Decides what becomes of a held ticket when its maintenance lets it go.
+
+    Args:
+        standing: the ticket now.
+        inside: it recovered at a time of a maintenance.
+        other: another maintenance of its device is running.
+    """
+    if standing.state is not State.OPEN:
+        return Fate.ENDED
+    if inside:
+        return Fate.KEPT if standing.in_hand else Fate.RECOVERED
+    return Fate.HANDED_OVER if other and standing.holds else Fate.OPEN
 
 
 def worsened(before: str, after: str) -> bool:

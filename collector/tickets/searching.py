@@ -27,6 +27,8 @@ def conditions(wanted: Search) -> list[Any]:
         found.append(~cleared if wanted.holds else cleared)
     if wanted.false_alarm is not None:
         found.append(_t.c.false_at.is_not(None) if wanted.false_alarm else _t.c.false_at.is_(None))
+    if wanted.held is not None:
+        found.append(_t.c.held.is_not(None) if wanted.held else _t.c.held.is_(None))
     if wanted.text:
         found.append(_says(wanted.text))
     return found

@@ -124,6 +124,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     assignee: str | None = None
     holds: bool | None = None
     false_alarm: bool | None = None
+    held: bool | None = None
     text: str | None = None
 
 

@@ -16,7 +16,8 @@ from collector.database import Databases, open_sqlite
 from collector.notify import outbox
 from collector.notify.memory import Shelf
 from collector.notify.outbox import GIVE_UP_AFTER, HELD_AT_MOST, Outbox, Sender, delay, netted
-from collector.tickets.book import LAGGING, Book
+from collector.tickets.book import Book
+from collector.tickets.holding import LAGGING
 from collector.tickets.lifecycle import Kind
 from rules.finding import Turn
 from tests.contract.test_notifiers import hook_at

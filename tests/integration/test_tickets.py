@@ -359,7 +359,7 @@ def test_one_finding_taken_by_eight_writers_at_once_is_one_ticket(book):
 def test_writers_with_cursors_of_their_own_still_make_one_ticket(book, databases):
     def write():
         with databases.service.begin() as connection:
-            return book._take(connection, finding(position=9))
+            return book._take(book._holding(connection), finding(position=9))
 
     verdicts = at_once(*[write] * 8)
     assert sorted(verdicts) == sorted([Verdict.OPEN] + [Verdict.REPEAT] * 7)
