@@ -12,8 +12,6 @@ import contextlib
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +24,13 @@ from sqlalchemy import select
 
 from collector import tables
 from collector.database import Databases, StorageError, reading
+from collector.doctor.running import asked, missing
 from collector.enrolment import agent_yaml
 from collector.opening import open_databases
 from collector.register import Register, RegisterError
 from collector.settings import Settings, load
 from forewarn.consent import ConsentError, instant, parse
+from forewarn.doctor.diagnosis import Side, examine
 from forewarn.sample import sample
 from forewarn.settings import SettingError, told
 
@@ -216,29 +216,27 @@ def openapi() -> None:
     print(json.dumps(routes().openapi(), indent=2, ensure_ascii=False))
 
 
+@app.command("doctor")
+def doctor(
+    config: Config = _CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at everything the collector needs, and say what to do about what is not well."""
+    from collector.doctor.look import look
+
+    side = Side("collector", config, lambda progress: look(config, progress))
+    raise typer.Exit(examine([side], as_json=as_json))
+
+
 @app.command("status")
 def status(config: Config = _CONFIG) -> None:
     """Show whether the collector works, and each agent's delivery."""
     with _opened(config) as (settings, opened, _):
-        missing = _readiness(settings)
+        lacking = missing(asked(settings.api))
         _show(opened)
-    for line in missing:
+    for line in lacking:
         print(line)
-    raise typer.Exit(UNAVAILABLE if missing else 0)
-
-
-def _readiness(settings: Settings) -> list[str]:
-    address = f"http://{settings.api.host}:{settings.api.port}/readyz"
-    if settings.api.host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to.
-        address = f"http://127.0.0.1:{settings.api.port}/readyz"
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own address.
-            said = json.load(answer)
-    except urllib.error.HTTPError as wrong:
-        said = json.load(wrong)
-    except (OSError, ValueError) as wrong:
-        return [f"The collector does not answer at {address}: {getattr(wrong, 'reason', wrong)}"]
-    return [f"Missing: {check['name']}: {check['detail']}" for check in said["checks"] if not check["ok"]]
+    raise typer.Exit(UNAVAILABLE if lacking else 0)
 
 
 def _show(opened: Databases) -> None:

@@ -17,11 +17,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -82,6 +85,32 @@ def _migrate(name: str, connection: Connection) -> None:
     config = alembic.config.Config(attributes={"connection": connection, "schema": schema})
     config.set_main_option("script_location", str(_HERE / name).replace("%", "%%"))
     alembic.command.upgrade(config, "head")
+
+
+class Schema(StrEnum):
+    """How the schema of a database stands to this program's."""
+
+    NONE = "none"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer"
+
+
+def schema(name: str, connection: Connection) -> Schema:
+    """Compares without changing anything; `name` is journal or service.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: as the driver says it.
+    """
+    within = None if connection.dialect.name == "sqlite" else name
+    options = {"version_table": "revision", "version_table_schema": within}
+    found = MigrationContext.configure(connection, opts=options).get_current_revision()
+    scripts = ScriptDirectory(str(_HERE / name))
+    if found is None:
+        return Schema.NONE
+    if found == scripts.get_current_head():
+        return Schema.CURRENT
+    return Schema.OLDER if found in {script.revision for script in scripts.walk_revisions()} else Schema.NEWER
 
 
 def open_sqlite(folder: Path, *, journal_pages: int = 0) -> Databases:

@@ -54,6 +54,26 @@ class SmtpNotifier:
         if refused:
             log.warning("a mail was refused for some recipients", notice=notice.id, refused=str(refused))
 
+    def reach(self) -> float | None:
+        """Connects, secures and logs in as for a mail, and leaves without one.
+
+        Returns:
+            When the server's certificate ends (Unix seconds), None without TLS.
+
+        Raises:
+            NotifyError: it does not take us.
+        """
+        try:
+            with self._connected() as server:
+                sock = server.sock
+                found = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        except smtplib.SMTPResponseException as wrong:
+            raise self._failed(_said(wrong)) from wrong
+        except (smtplib.SMTPException, OSError) as wrong:
+            raise self._failed(str(wrong) or type(wrong).__name__) from wrong
+        ends = (found or {}).get("notAfter")
+        return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+
     def _connected(self) -> smtplib.SMTP:
         chosen = self._settings
         trust = ssl.create_default_context(cafile=None)

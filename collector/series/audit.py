@@ -1,4 +1,4 @@
-"""Counts what a closed DuckDB store really holds, row by row: for proofs that nothing is missing and nothing twice.
+"""Looks into a closed DuckDB store: what it holds, and row by row, for proofs that nothing is missing nor twice.
 
 A store's own `read` is no such proof: it settles two values of one instant into one.
 
@@ -24,6 +24,30 @@ class Counted(NamedTuple):
     t: int
     rows: int
     series: int
+
+
+class Examined(NamedTuple):
+    """What a store that no collector runs with holds: days, series, and the journal position it has reached."""
+
+    days: int
+    series: int
+    cursor: int
+
+
+def examined(file: Path) -> Examined:
+    """Opens a store for reading, counts, and lets go: a moment, in which no collector can open it.
+
+    Raises:
+        Unavailable: a collector runs with it, or it cannot be read.
+    """
+    try:
+        with duckdb.connect(str(file), read_only=True) as db:
+            count = "SELECT (SELECT count(*) FROM day), (SELECT count(*) FROM series), (SELECT position FROM cursor)"
+            found = db.execute(count).fetchone()
+    except duckdb.Error as wrong:
+        raise Unavailable(f"{file} cannot be opened: {str(wrong).splitlines()[0]}") from wrong
+    assert found is not None
+    return Examined(*found)
 
 
 def counted(file: Path) -> Iterator[Counted]:

@@ -249,6 +249,33 @@ class InfluxStore:
             return str(wrong)
         return None
 
+    def server(self) -> str:
+        """Which server it says it is: `InfluxDB 1.8.10`, or whatever takes its place.
+
+        Raises:
+            Unavailable: it is not reached.
+        """
+        try:
+            _, _, headers = self._client.api_client.call_api("/ping", "GET", _return_http_data_only=False)
+        except _UNREACHED as wrong:
+            raise Unavailable(f"InfluxDB at {self._settings.url} is not reached: {wrong}") from wrong
+        except ApiException as wrong:
+            headers = wrong.headers or {}
+        told = {str(name).lower(): str(value) for name, value in dict(headers).items()}
+        build = told.get("x-influxdb-build", "")
+        return " ".join(filter(None, ("InfluxDB", told.get("x-influxdb-version", "of unknown version"), build)))
+
+    def refuses_writing(self) -> str:
+        """Why values may not be written, in a sentence; empty when they may. A comment is sent, nothing is stored."""
+        try:
+            self._post(["# may we write?"])
+        except ApiException as wrong:
+            # After token and bucket were accepted, a body without a point is all that is wrong.
+            return "" if wrong.status == _BAD_REQUEST else self._sentence(wrong)
+        except Unavailable as wrong:
+            return str(wrong)
+        return ""
+
     def close(self) -> None:
         """See SeriesStore. A cursor that cannot be written now costs a repetition, nothing else."""
         with contextlib.suppress(Unavailable), self._lock:

@@ -18,7 +18,7 @@ def test_without_a_command_it_shows_them_and_fails(capsys: pytest.CaptureFixture
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines()[0] == "Usage: forewarn COMMAND ..."
-    assert [line.split()[0] for line in told.err.splitlines()[1:]] == ["agent", "collector", "rules", "demo"]
+    assert [line.split()[0] for line in told.err.splitlines()[1:]] == ["agent", "collector", "rules", "doctor", "demo"]
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "help"])
