@@ -201,6 +201,8 @@ class GufoUserExchange(GufoExchange):
         if fresh:
             await self._meet()
         try:
+            if fresh and self._keys[0]:
+                await super().ask(_SEND_REFRESH, _RECEIVE_REFRESH)  # Tells its time, which the first word need not.
             answer = await super().ask(send, receive)
         except Denied as wrong:
             if fresh:
@@ -215,12 +217,10 @@ class GufoUserExchange(GufoExchange):
         return answer
 
     async def _meet(self) -> None:
-        """Learns the engine's id, then its time, from a new socket."""
+        """Learns the engine's id, from a new socket."""
         self.plug(lambda: SnmpV3ClientSocket(self._place, b"", "", 0, b"", 0, b"", 0, 0, 0, 0))
         await super().ask(_SEND_REFRESH, _RECEIVE_REFRESH)
         self.client.set_keys(self._name, *self._keys)
-        if self._keys[0]:
-            await super().ask(_SEND_REFRESH, _RECEIVE_REFRESH)
 
 
 class GufoWalk:

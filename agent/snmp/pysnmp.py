@@ -109,7 +109,7 @@ class PysnmpExchange:
         if isinstance(problem, _REFUSALS):
             return Denied(f"{self.peer}: authentication failed: wrong user or key")
         if isinstance(problem, errind.DecryptionError):
-            return Locked(f"{self.peer} answers, but not to this user: is the privacy key right?")
+            return Locked(f"{self.peer} answers, but not to us: is the privacy key right?")
         if isinstance(problem, _MISFITS):
             return Misread(f"{self.peer} answered with what is no SNMP message: {problem}")
         return Unreachable(f"{self.peer} did not answer within {self._timeout:g} s")

@@ -13,6 +13,7 @@ from pysnmp.proto import errind
 
 from agent.credential import Access
 from agent.snmp.pysnmp import PysnmpExchange
+from agent.snmp.session import Locked
 
 _AUTHENTICATION = {
     "md5": v3.USM_AUTH_HMAC96_MD5,
@@ -51,17 +52,26 @@ class PysnmpUserExchange(PysnmpExchange):
             privProtocol=_PRIVACY[access.privacy] if access.privacy else v3.USM_PRIV_NONE,
         )
         self._engine: Any = None
+        self._told = False
 
     async def send(self, command: Any, wanted: list[Any], given: Sequence[int]) -> Any:
         """See `PysnmpExchange.send`."""
         if self._engine is None:
             self._engine = v3.SnmpEngine()
+            self._engine.observer.register_observer(self._heard, "rfc3414.processIncomingMsg")
             self._transport = await self.opened(v3.UdpTransportTarget, v3.Udp6TransportTarget)
-        context = v3.ContextData()
+        context, self._told = v3.ContextData(), False
         answer = await command(self._engine, self._user, self._transport, context, *given, *wanted, lookupMib=False)
         if isinstance(answer[0], _STALE):
             self.close()
+            if self._told:
+                hint = "is the privacy key right?"
+                raise Locked(f"{self.peer} answers, but not to user `{self._user.userName}`: {hint}")
         return answer
+
+    def _heard(self, *_: Any) -> None:
+        """The engine said something during this request: who it is, at least."""
+        self._told = True
 
     def close(self) -> None:
         """See `Exchange.close`."""
