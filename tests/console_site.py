@@ -139,6 +139,18 @@ def _delivered(databases: Databases, at: int) -> None:
 
 
 Described = tuple[str, Shape, Floats]
+LINKS = {
+    "sw-1": {"ups": "ups-1"},
+    "ups-1": {},
+    "nvr-1": {"switch": "sw-1", "switch_port": "Gi1/0/8", "ups": "ups-1"},
+    "cam-gate": {"switch": "sw-1", "switch_port": "Gi1/0/7", "recorder": "nvr-1", "recorder_channel": "7"},
+    "cam-06": {"switch": "sw-2", "switch_port": "1"},
+    **{
+        f"cam-{at:02}": {"switch": "sw-1", "switch_port": str(at), "recorder": "nvr-1", "recorder_channel": str(at)}
+        for at in range(1, 6)
+    },
+}
+"""What hangs on what; there is no sw-2."""
 
 
 def _shape(kind: DeviceKind, profile: str, parts: Sequence[tuple[str, list[str], list[str]]]) -> Shape:
@@ -205,7 +217,7 @@ def _rows(name: str, shape: Shape, values: Floats, at: int) -> Rows:
 
 def _described(name: str, shape: Shape, at: int) -> dict:
     models = {"recorder": "DS-9664NI-I8", "ups": "SMT1500RMI2U", "camera": "DS-2CD2T47G2-L", "switch": "S5120V3-28P"}
-    inventory = {"model": models[shape.kind.value], "serial": f"SN-{name}", "firmware": "V4.62.210"}
+    inventory = {"model": models[shape.kind.value], "serial": f"SN-{name}", "firmware": "V4.62.210"} | LINKS[name]
     seen = {"first_seen": at - 7 * 86_400_000, "last_seen": at}
     return {
         "site": "harbour",

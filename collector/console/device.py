@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
@@ -10,14 +11,30 @@ from nicegui import ui
 
 from collector.console import reads
 from collector.console.charts import MOST_LINES, Lines, chart
-from collector.console.frame import card, drawn, facts, framed, heading, later, missing, paged, path, visit_of
-from collector.console.labels import field_label, inventory_label, table_label
-from collector.console.listing import Cell, Column, Listing
+from collector.console.frame import (
+    TONES,
+    badge,
+    card,
+    drawn,
+    facts,
+    framed,
+    heading,
+    later,
+    missing,
+    paged,
+    path,
+    visit_of,
+)
+from collector.console.labels import field_label, inventory_label, inventory_rank, table_label
+from collector.console.listing import Cell, Column, listed
+from collector.console.standing import Newest
 from collector.console.tickets import brief
+from collector.console.topology import Picture, picture, place
 from collector.console.units import is_state, tone, unit
-from collector.console.visit import Visit
+from collector.console.visit import Unanswered, Visit
 from collector.series.store import Points, SeriesKey
 from collector.tickets.ticket import Page, Search
+from forewarn.vocabulary import LINKS
 
 RANGES = {"1h": 3600, "24h": 86400, "7d": 7 * 86400, "30d": 30 * 86400}
 _FIRST = (
@@ -34,6 +51,8 @@ _FIRST = (
     "device.up",
 )
 """What is charted without being asked, in this order, as far as a device has it."""
+_ELSEWHERE = {"kind", "profile", *LINKS, *LINKS.values()}
+"""Texts of an inventory that stand elsewhere on the page."""
 _CHARTS = 4
 _POINTS = 600
 
@@ -56,6 +75,7 @@ async def device_page(request: Request, site: str, device: str) -> None:
 def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
     say, site, device = visit.say, row["site"], row["device"]
     with heading(device, way=[(say("fleet"), "/"), (site, path("sites", site))]):
+        state = ui.row()
         ui.link(f"+ {say('new_ticket')}", f"/tickets/new?site={path(site)[1:]}&device={path(device)[1:]}")
     store = visit.parts.store
     with ui.element("div").classes("fw-main"):
@@ -66,6 +86,7 @@ def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
                 lambda keys: _Charts(visit, keys).show(),
             )
         with ui.element("div").classes("fw-col"):
+            later(visit, lambda: _shown(visit, site), lambda shown: _standing(visit, shown, device, state))
             _about(visit, row)
             _tickets(visit, site, device)
     later(
@@ -75,12 +96,34 @@ def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
     )
 
 
+async def _shown(visit: Visit, site: str) -> Picture:
+    """The picture of a whole site; without the store that of the register alone, for the values' place says why."""
+    devices, opened = await visit.ask(lambda: reads.devices(visit.parts, site))
+    newest: Newest = {}
+    with suppress(Unanswered):
+        newest = await visit.ask_store(lambda: visit.parts.store.last(site))
+    return picture(site, devices, opened, newest, visit.now)
+
+
+def _standing(visit: Visit, shown: Picture, device: str, state: ui.row) -> None:
+    """How the device is, beside its name, and its place on the site."""
+    how = shown.seen(device).state
+    with state:
+        badge(visit.say(how), TONES.get(how, ""))
+    place(visit, shown, device)
+
+
 def _about(visit: Visit, row: Mapping[str, Any]) -> None:
     say = visit.say
     with card(say("inventory")):
         pairs = [(say("kind"), say(f"kind_{row['kind']}"), ""), (say("profile"), row["profile"], "")]
-        pairs += [(inventory_label(name, say), str(value), "") for name, value in sorted(row["inventory"].items())]
-        pairs += [(say("agent"), row["agent"], ""), (say("first_seen"), visit.at(row["first_seen"]), "")]
+        texts = {name: str(value) for name, value in row["inventory"].items() if name not in _ELSEWHERE}
+        pairs += [(inventory_label(name, say), texts[name], "") for name in sorted(texts, key=inventory_rank)]
+        pairs += [(say("agent"), row["agent"], "")]
+        pairs += [
+            (say("first_seen"), visit.at(row["first_seen"]), ""),
+            (say("changed"), visit.at(row["last_seen"]), ""),
+        ]
         facts(pairs)
         if not row["inventory"]:
             ui.label(say("no_inventory")).classes("fw-soft fw-small")
@@ -88,9 +131,7 @@ def _about(visit: Visit, row: Mapping[str, Any]) -> None:
 
 def _tickets(visit: Visit, site: str, device: str) -> None:
     def draw(page: Page) -> None:
-        with ui.column().classes("w-full gap-1"):
-            ui.label(visit.say("tickets")).classes("fw-title")
-            brief(visit, page.tickets, f"tickets-{device}")
+        brief(visit, visit.say("tickets"), page.tickets, f"tickets-{device}")
 
     wanted = Search(site=site, device=device)
     later(visit, lambda: visit.ask(lambda: visit.parts.tickets.search(wanted, limit=50)), draw)
@@ -116,13 +157,7 @@ def _values(visit: Visit, device: str, newest: Mapping[SeriesKey, tuple[int, flo
         for key, (t, value) in sorted(newest.items())
         if key.field != "status_code"
     ]
-    with ui.column().classes("w-full gap-1"):
-        with ui.row().classes("w-full items-center justify-between"):
-            ui.label(f"{say('values')} · {len(rows)}").classes("fw-title")
-            tools = ui.row()
-        listing = Listing(visit, columns, rows, f"values-{device}")
-        with tools:
-            listing.export_button()
+    listed(visit, f"{say('values')} · {len(rows)}", columns, rows, f"values-{device}")
 
 
 class _Charts:

@@ -12,7 +12,7 @@ from collector.api.ingest import Ingest
 from collector.api.parts import Check
 from collector.console import reads
 from collector.console.frame import badge, card, drawn, framed, heading, path, visit_of
-from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.listing import Cell, Column, Listing, Row, listed
 from collector.console.units import measured
 from collector.console.visit import Unanswered, Visit
 
@@ -132,6 +132,4 @@ def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
         }
         for row in rows
     ]
-    with ui.column().classes("w-full gap-1"):
-        ui.label(say("set_aside_list")).classes("fw-title")
-        Listing(visit, columns, lines, "set-aside")
+    listed(visit, say("set_aside_list"), columns, lines, "set-aside")

@@ -107,6 +107,7 @@ FIELDS: dict[str, tuple[str, str]] = {
 
 
 INVENTORY: dict[str, tuple[str, str]] = {
+    "name": ("名称", "Name"),
     "vendor": ("厂商", "Vendor"),
     "model": ("型号", "Model"),
     "serial": ("序列号", "Serial number"),
@@ -114,16 +115,22 @@ INVENTORY: dict[str, tuple[str, str]] = {
     "hardware": ("硬件版本", "Hardware"),
     "mac": ("MAC 地址", "MAC address"),
     "address": ("地址", "Address"),
-    "name": ("名称", "Name"),
     "system": ("系统", "System"),
+    "description": ("设备描述", "Description"),
     "location": ("位置", "Location"),
+    "matched": ("配置匹配依据", "Profile chosen because"),
 }
-"""Agents may send more: those stand under their own name."""
+"""In the order of screens. Agents may send more: those stand under their own name."""
 
 
 def inventory_label(name: str, say: Say) -> str:
     """What a line of an inventory is called."""
     return _one(INVENTORY, name, say)
+
+
+def inventory_rank(name: str) -> tuple[int, str]:
+    """Where a line of an inventory stands: those with a label in their order, then the rest by name."""
+    return list(INVENTORY).index(name) if name in INVENTORY else len(INVENTORY), name
 
 
 def table_label(table: str, say: Say) -> str:

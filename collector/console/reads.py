@@ -157,6 +157,13 @@ def device(parts: Parts, of: str, name: str) -> RowMapping | None:
         return connection.execute(select(_d).where(_d.c.site == of, _d.c.device == name)).mappings().first()
 
 
+def devices(parts: Parts, of: str) -> tuple[list[RowMapping], dict[str, Open]]:
+    """The devices of a site, and the open tickets of each that has any."""
+    with reading(parts.service) as connection:
+        rows = connection.execute(select(_d).where(_d.c.site == of).order_by(_d.c.device)).mappings()
+        return list(rows), _open_by(connection, _t.c.device, _t.c.site == of)
+
+
 def deliveries(parts: Parts) -> list[Ingest]:
     """The delivery of every agent in service."""
     with reading(parts.service) as connection:

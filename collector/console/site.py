@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -11,16 +10,15 @@ from nicegui import ui
 from collector.api.ingest import Ingest
 from collector.console import reads
 from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
-from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.listing import Cell, Column, Row, listed
 from collector.console.reads import AgentLine, ConsentLine, Open, Site
+from collector.console.standing import RANK, Newest
 from collector.console.tickets import ticket_columns, ticket_row
+from collector.console.topology import Picture, Tree, picture
 from collector.console.visit import Visit
-from collector.series.store import SeriesKey
 from collector.tickets.lifecycle import State
 from collector.tickets.ticket import Search
 
-Newest = Mapping[SeriesKey, tuple[int, float]]
-_RANK = {"critical": 0, "down": 1, "warning": 2, "unknown": 3, "up": 4}
 _CONSENT_TONES = {"in_force": "good", "future": "", "over": "warn", "withdrawn": "bad"}
 
 
@@ -69,29 +67,18 @@ def _tickets(visit: Visit, wanted: Search) -> None:
 
     def draw(page: Any) -> None:
         if page.tickets:
-            with ui.column().classes("w-full gap-1"):
-                ui.label(say("open_tickets")).classes("fw-title")
-                rows = [ticket_row(visit, ticket) for ticket in page.tickets]
-                Listing(visit, ticket_columns(visit, site=False), rows, "tickets")
+            rows = [ticket_row(visit, ticket) for ticket in page.tickets]
+            listed(visit, say("open_tickets"), ticket_columns(visit, site=False), rows, f"tickets-{wanted.site}")
 
     later(visit, lambda: visit.ask(lambda: visit.parts.tickets.search(wanted, limit=50)), draw)
 
 
 def _devices(visit: Visit, site: Site, newest: Newest) -> None:
-    say = visit.say
-    polls = {key.device: newest[key] for key in newest if (key.table, key.field) == ("device", "up")}
-    latest: dict[str, int] = {}
-    for key, (t, _) in newest.items():
-        latest[key.device] = max(latest.get(key.device, 0), t)
-    lines = [_device(visit, site.id, row, polls.get(row["device"]), latest, site.open) for row in site.devices]
+    shown = picture(site.id, site.devices, site.open, newest, visit.now)
+    lines = [_device(visit, shown, row) for row in site.devices]
     lines.sort(key=lambda row: row["state"].sort or 0)
-    with ui.column().classes("w-full gap-1"):
-        with ui.row().classes("w-full items-center justify-between"):
-            ui.label(f"{say('devices')} · {len(lines)}").classes("fw-title")
-            tools = ui.row()
-        listing = Listing(visit, _columns(visit), lines, f"devices-{site.id}")
-        with tools:
-            listing.export_button()
+    listed(visit, f"{visit.say('devices')} · {len(lines)}", _columns(visit), lines, f"devices-{site.id}")
+    Tree(visit, shown).show()
 
 
 def _columns(visit: Visit) -> list[Column]:
@@ -107,36 +94,17 @@ def _columns(visit: Visit) -> list[Column]:
     ]
 
 
-def standing(poll: tuple[int, float] | None, latest: int, opened: Open, now: int) -> str:
-    """How a device is: its worst open ticket, else up or down by its last poll; unknown when that is too old."""
-    if opened.worst:
-        return opened.worst
-    if now - latest > reads.STALE_MS:
-        return "unknown"
-    # The agent's own machine is not polled over the network: that its values are fresh is all there is to say.
-    return "up" if poll is None or poll[1] else "down"
-
-
-def _device(
-    visit: Visit,
-    site: str,
-    row: Any,
-    poll: tuple[int, float] | None,
-    latest: Mapping[str, int],
-    opened: Mapping[str, Open],
-) -> Row:
+def _device(visit: Visit, shown: Picture, row: Any) -> Row:
     name, say = row["device"], visit.say
-    mine = opened.get(name, Open())
-    last = latest.get(name, 0)
-    state = standing(poll, last, mine, visit.now)
+    mine, seen = shown.open.get(name, Open()), shown.seen(name)
     return {
-        "state": Cell(say(state), _RANK[state], tone=TONES.get(state, ""), badge=True),
-        "device": Cell(name, name.lower(), path("sites", site, name)),
+        "state": Cell(say(seen.state), RANK[seen.state], tone=TONES.get(seen.state, ""), badge=True),
+        "device": Cell(name, name.lower(), path("sites", shown.site, name)),
         "kind": Cell(say(f"kind_{row['kind']}")),
         "model": Cell(str(row["inventory"].get("model", ""))),
         "open": Cell(str(mine.critical + mine.warning), mine.critical + mine.warning),
         "profile": Cell(row["profile"], tone="mono"),
-        "last": Cell(visit.ago(last or None), last, saved=visit.at(last) if last else ""),
+        "last": Cell(visit.ago(seen.last or None), seen.last, saved=visit.at(seen.last) if seen.last else ""),
     }
 
 

@@ -223,9 +223,9 @@ def _said(visit: Visit, event: Event) -> str:
 
 
 def _earlier(visit: Visit, tickets: list[Ticket]) -> None:
+    if tickets:
+        brief(visit, visit.say("earlier"), tickets, "earlier")
+        return
     with ui.column().classes("w-full gap-1"):
         ui.label(visit.say("earlier")).classes("fw-title")
-        if not tickets:
-            ui.label(visit.say("no_earlier")).classes("fw-soft")
-            return
-        brief(visit, tickets, "earlier")
+        ui.label(visit.say("no_earlier")).classes("fw-soft")

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from collector.console import reads
 from collector.console.frame import TONES, card, drawn, framed, heading, notice, path, visit_of
-from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.listing import Cell, Column, Listing, Row, listed
 from collector.console.visit import LoggedOut, Unanswered, Visit
 from collector.tickets.lifecycle import SEVERITIES, State
 from collector.tickets.ticket import Page, Search, Ticket
@@ -18,6 +18,7 @@ from collector.tickets.ticket import Page, Search, Ticket
 _AGAIN_SECONDS = 30
 _PAGE = 100
 _LONGEST_TITLE = 200
+_MARKS = {"yes": True, "no": False}
 _MANY = 8
 """From so many sites on one types to find one."""
 
@@ -63,6 +64,8 @@ def _wanted(visit: Visit, asked: Mapping[str, str]) -> Search:
         site=asked.get("site") or None,
         text=asked.get("text", "")[:_LONGEST_TITLE].strip() or None,
         assignee=visit.actor if asked.get("mine") else None,
+        rule=asked.get("rule") or None,
+        false_alarm=_MARKS.get(asked.get("false", "")),
     )
 
 
@@ -72,11 +75,13 @@ def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
     states = {one.value: say(one.value) for one in State} | {"any": say("any_state")}
     severities = {"": say("any_severity")} | {one: say(one) for one in SEVERITIES}
     sites = {"": say("any_site")} | names
+    marks = {"": say("any_mark"), "yes": say("marked_false"), "no": say("not_marked_false")}
     with ui.row().classes("fw-tools"):
         chosen = {
             "state": ui.select(states, value=state).props(f'aria-label="{say("state")}"'),
             "severity": ui.select(severities, value=wanted.severity or "").props(f'aria-label="{say("severity")}"'),
             "site": ui.select(sites, value=wanted.site if wanted.site in names else "", with_input=len(names) > _MANY),
+            "false": ui.select(marks, value=_mark(wanted)).props(f'aria-label="{say("false_alarm")}"'),
             "text": ui.input(placeholder=say("search_tickets"), value=wanted.text or "").classes("grow fw-find"),
         }
         for field in chosen.values():
@@ -85,12 +90,17 @@ def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
 
     def go() -> None:
         given = {name: field.value or "" for name, field in chosen.items()} | {"mine": "1" if mine.value else ""}
+        given["rule"] = wanted.rule or ""
         ui.navigate.to("/tickets?" + _query(given))
 
-    for name in ("state", "severity", "site"):
+    for name in ("state", "severity", "site", "false"):
         chosen[name].on_value_change(go)
     mine.on_value_change(go)
     chosen["text"].props("clearable").on("keydown.enter", go).on("clear", go)
+
+
+def _mark(wanted: Search) -> str:
+    return next((word for word, marked in _MARKS.items() if marked is wanted.false_alarm), "")
 
 
 def _query(given: dict[str, str]) -> str:
@@ -105,6 +115,8 @@ def _turns(visit: Visit, wanted: Search, found: Page, after: str) -> None:
         "site": wanted.site or "",
         "text": wanted.text or "",
         "mine": "1" if wanted.assignee is not None else "",
+        "rule": wanted.rule or "",
+        "false": _mark(wanted),
     }
     with ui.row().classes("gap-4"):
         if after:
@@ -117,13 +129,14 @@ def _rows(visit: Visit, found: Page) -> list[Row]:
     return [ticket_row(visit, ticket) for ticket in found.tickets]
 
 
-def brief(visit: Visit, tickets: list[Ticket], file: str) -> None:
-    """A narrow table of tickets, for where the rest is known."""
-    columns = [column for column in ticket_columns(visit) if column.key in ("title", "occurred")]
+def brief(visit: Visit, title: str, tickets: list[Ticket], file: str) -> None:
+    """A narrow table of tickets below its title, for where the rest is known; its export has the rest too."""
+    narrow = ("title", "occurred")
+    columns = [column._replace(saved=column.key not in narrow) for column in ticket_columns(visit)]
     rows = [ticket_row(visit, ticket) for ticket in tickets]
     for row in rows:
         row["title"] = row["title"]._replace(under=f"{row['severity'].shown} · {row['state'].shown}")
-    Listing(visit, columns, rows, file)
+    listed(visit, title, columns, rows, file)
 
 
 def ticket_columns(visit: Visit, *, site: bool = True) -> list[Column]:
@@ -137,6 +150,7 @@ def ticket_columns(visit: Visit, *, site: bool = True) -> list[Column]:
         Column("device", say("device"), wide=True),
         Column("assignee", say("assignee"), wide=True),
         Column("occurred", say("occurred"), "time"),
+        Column("false", say("false_why"), saved=True),
     ]
     return [column for column in columns if site or column.key != "site"]
 
@@ -147,6 +161,8 @@ def ticket_row(visit: Visit, ticket: Ticket) -> Row:
     state = say(ticket.state.value)
     if ticket.state is State.OPEN and ticket.rule and ticket.recovered is not None:
         state += f" · {say('recovered')}"
+    if ticket.false_at is not None:
+        state += f" · {say('false_alarm')}"
     taken = ticket.assignee or ticket.acknowledged_by
     return {
         "severity": Cell(
@@ -158,6 +174,7 @@ def ticket_row(visit: Visit, ticket: Ticket) -> Row:
         "device": Cell(ticket.device, None, path("sites", ticket.site, ticket.device) if ticket.device else ""),
         "assignee": Cell(taken or "—", tone="" if taken else "soft"),
         "occurred": Cell(visit.ago(ticket.occurred_at), ticket.occurred_at, saved=visit.at(ticket.occurred_at)),
+        "false": Cell(ticket.false_why),
     }
 
 

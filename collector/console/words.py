@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collector.console.judging_words import JUDGING
+from collector.console.topology_words import TOPOLOGY
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 _TAGS = {"zh": "zh-CN", "en": "en-US"}
@@ -54,6 +55,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "search": ("搜索", "Search"),
     "export": ("导出 CSV", "Export CSV"),
     "nothing": ("没有符合条件的内容", "Nothing here"),
+    "rows_a_page": ("每页行数", "Rows a page"),
     "shown_of": ("显示 {shown} / {all}", "{shown} of {all}"),
     "more": ("更早的", "Older"),
     "newest": ("最新的", "Newest"),
@@ -139,6 +141,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_inventory": ("尚未收到设备信息", "No inventory has come yet"),
     "first_of": ("显示前 {shown} 条,共 {all} 条", "The first {shown} of {all} lines"),
     "first_seen": ("首次出现", "First seen"),
+    "changed": ("最近变化", "Last changed"),
     # Tickets
     "title": ("标题", "Title"),
     "rule": ("规则", "Rule"),
@@ -251,6 +254,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "for_time": ("持续 {span}", "for {span}"),
     "total": ("总计", "All"),
     "texts": ("工单内容", "What the ticket says"),
+    **TOPOLOGY,
     **JUDGING,
 }
 

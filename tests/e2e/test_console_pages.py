@@ -172,7 +172,8 @@ def test_a_table_is_exported_as_it_is_shown(engineer: Browser, tmp_path: Path) -
     engineer.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     engineer.open("/sites/harbour")
     file = tmp_path / "devices-harbour.csv"
-    engineer.press_until("Export CSV", file.is_file, "the file is there")
+    beside = "//div[contains(@class,'justify-between')][contains(.,'Devices')]"
+    engineer.press_until("Export CSV", file.is_file, "the file is there", beside)
     lines = file.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "State,Device,Kind,Model,Open tickets,Profile,Last poll"
     assert len(lines) == 11

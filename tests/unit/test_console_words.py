@@ -23,9 +23,9 @@ def values_in(text: str) -> set[str]:
 
 
 def literals() -> Iterator[str]:
-    """Every text in the console's code but the dictionary itself."""
+    """Every text in the console's code but the dictionaries themselves."""
     for file in PAGES.glob("*.py"):
-        if file.name != "words.py":
+        if not file.name.endswith("words.py"):
             tree = ast.parse(file.read_text(encoding="utf-8"))
             yield from (
                 node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
