@@ -41,15 +41,23 @@ class Acks:
         boot: names this run of the collector.
         key: an agent's MAC key, None for an agent nobody registered: it gets an acknowledgement it cannot believe,
             not retained, with the reason.
+        now: Unix milliseconds.
         monotonic: seconds.
     """
 
     def __init__(
-        self, bus: Bus, boot: str, *, key: Callable[[str], str | None], monotonic: Callable[[], float]
+        self,
+        bus: Bus,
+        boot: str,
+        *,
+        key: Callable[[str], str | None],
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
     ) -> None:
         self._bus = bus
         self._boot = boot
         self._key = key
+        self._now = now
         self._monotonic = monotonic
         self._agents: dict[str, _Agent] = {}
         self._due: list[tuple[float, str]] = []
@@ -101,6 +109,7 @@ class Acks:
             hash=state.chain.hex() if state.upto else "",
             held=state.held,
             rewind=state.rewind,
+            at=self._now(),
         )
         try:
             self._bus.publish(ack_topic(agent), seal_ack(ack, key), retain=key is not None)

@@ -79,7 +79,7 @@ class Intake:
         self._now = now
         self._pace = pace or Pace()
         self._inbox = Inbox(self._pace.inbox_bytes, now=now)
-        self._acks = Acks(bus, self.boot, key=self._key, monotonic=monotonic)
+        self._acks = Acks(bus, self.boot, key=self._key, now=now, monotonic=monotonic)
         self._known = Known({}, {})
         self._stopping = threading.Event()
         self._told_of: Known | None = None

@@ -29,7 +29,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `hash` is the chained hash of the record committed as `upto`: an agent that has another under this number shares its
     spool with a second machine, and must not delete it. `held` is why blocks are not taken now (the agent backs off
     and shows it); `rewind` asks to send again from `upto` + 1; `boot` names the collector's run, a new one makes the
-    agent rewind at once. Without a valid MAC only `held` may be believed, and nothing may be deleted.
+    agent rewind at once; `at` is when the collector said so, by its own clock (Unix milliseconds, 0 from one that does
+    not tell), which shows an agent how wrong its clock is. Without a valid MAC only `held` may be believed, and nothing
+    may be deleted.
     """
 
     v: int = VERSION
@@ -40,6 +42,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hash: str = ""
     held: str = ""
     rewind: bool = False
+    at: int = 0
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

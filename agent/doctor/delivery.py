@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.checking import Status, fresh, held_remedy, last_status
+from agent.reading import Clock
 from agent.settings import Settings
 from forewarn import signals
 from forewarn.bus import Broker
 from forewarn.doctor import broker as brokers
 from forewarn.doctor.broker import Wanted
-from forewarn.doctor.diagnosis import Diagnosis, Level, fail, ok, warn
+from forewarn.doctor.diagnosis import Diagnosis, Level, fail, ok, span, warn
 from forewarn.settings import told
 from forewarn.signals import Ack, Forged
 from forewarn.wire import Malformed
@@ -25,10 +26,12 @@ _KNOWN_BY = (
     "the service company writes the broker's files again (`forewarn collector broker-files DIR`) and sends the broker "
     "SIGHUP; if that was done, `agent` and `secret` here are not those that `forewarn collector add-agent` printed"
 )
+_CLOCK_OFF = 60.0
+"""Seconds between two clocks that are worth a word."""
 _PLAIN_HOSTS = ("127.", "localhost", "::1")
 
 
-def look(settings: Settings) -> Iterator[Diagnosis]:
+def look(settings: Settings, clock: Clock) -> Iterator[Diagnosis]:
     """Secret, broker, collector."""
     try:
         broker = settings.as_user()
@@ -47,7 +50,7 @@ def look(settings: Settings) -> Iterator[Diagnosis]:
     if seen is not None and fresh(seen.age):
         yield from _running(broker, seen.status)
     elif not failed:
-        yield from _alone(settings, broker)
+        yield from _alone(settings, broker, clock)
 
 
 def _running(broker: Broker, status: Status) -> Iterator[Diagnosis]:
@@ -62,7 +65,7 @@ def _running(broker: Broker, status: Status) -> Iterator[Diagnosis]:
         yield ok("collector", f"has acknowledged up to record {status.acked} of {status.head}")
 
 
-def _alone(settings: Settings, broker: Broker) -> Iterator[Diagnosis]:
+def _alone(settings: Settings, broker: Broker, clock: Clock) -> Iterator[Diagnosis]:
     topic = signals.ack_topic(settings.agent)
     trial = yield from brokers.tried(broker, Wanted(f"{settings.agent}-doctor", [topic], [], _KNOWN_BY))
     if trial is None:
@@ -72,7 +75,7 @@ def _alone(settings: Settings, broker: Broker) -> Iterator[Diagnosis]:
         yield ok("collector", "has not answered this agent yet: it does when the first records arrive")
         return
     try:
-        yield _answered(signals.open_ack(payload, signals.derive(settings.revealed(), "ack")))
+        yield from _answered(signals.open_ack(payload, signals.derive(settings.revealed(), "ack")), clock)
     except Forged:
         held = signals.peek_ack(payload).held
         what = "its last answer was made with another secret than ours" + (f" ({held})" if held else "")
@@ -82,7 +85,13 @@ def _alone(settings: Settings, broker: Broker) -> Iterator[Diagnosis]:
         yield fail("collector", f"its last answer cannot be read ({wrong})", "see who else publishes at this broker")
 
 
-def _answered(ack: Ack) -> Diagnosis:
+def _answered(ack: Ack, clock: Clock) -> Iterator[Diagnosis]:
+    ago = (clock.now() - ack.at) / 1000
+    when = f", {span(ago)} ago" if ack.at and ago >= 0 else ""
     if ack.held:
-        return fail("collector", f"did not take our records: {ack.held}", held_remedy(ack.held))
-    return ok("collector", f"has acknowledged up to record {ack.upto}")
+        yield fail("collector", f"did not take our records{when}: {ack.held}", held_remedy(ack.held))
+    else:
+        yield ok("collector", f"has acknowledged up to record {ack.upto}{when}")
+    if ack.at and -ago > _CLOCK_OFF:
+        what = f"at least {span(-ago)} behind the collector's, which answered later than it is here"
+        yield warn("clock", what, "set this machine's clock, and let it keep its time by NTP")

@@ -42,7 +42,7 @@ def look(file: Path, progress: Progress) -> Iterator[Diagnosis]:
         settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
     )
     yield from consent.look(settings, guard, clock)
-    yield from delivery.look(settings)
+    yield from delivery.look(settings, clock)
     try:
         profiles = find_profiles(settings)
     except SettingError as wrong:

@@ -23,7 +23,7 @@ class Told:
         bus = LoopbackBus(Exchange(), "collector")
         bus.publish = self.publish  # type: ignore[method-assign, assignment]
         key = {"a": KEY, "b": KEY}.get
-        self.under = Acks(bus, "B1", key=key, monotonic=lambda: self.clock)
+        self.under = Acks(bus, "B1", key=key, now=lambda: 1_700_000_000_000, monotonic=lambda: self.clock)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         if self.offline:
@@ -43,6 +43,11 @@ class Told:
 @pytest.fixture
 def told() -> Told:
     return Told()
+
+
+def test_an_acknowledgement_says_when_it_was_made_so_that_an_agent_can_see_how_its_clock_goes(told: Told) -> None:
+    told.block(1)
+    assert told.acks[0][0].at == 1_700_000_000_000
 
 
 def test_the_first_block_is_acknowledged_at_once_and_a_stream_once_a_second(told: Told) -> None:
