@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent import drawing, links, matching
-from agent.conversion import words
+from agent import links, matching, meeting
 from agent.counters import restarted
+from agent.meeting import Nothing
 from agent.plan import DEVICE_FIELDS, Plan
 from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading
@@ -39,10 +39,6 @@ class _Past:
     counters: Mapping[str, int]
     uptime: float | None
     at: float
-
-
-class Nothing(SnmpError):
-    """The device answers, but has none of what it is asked for: mostly a community that may see nothing."""
 
 
 class Contact:
@@ -124,28 +120,15 @@ class Contact:
 
     async def _meet(self, session: Session, happenings: list[Happening]) -> Plan:
         """Matches the device, draws its plan, reads its inventory."""
-        session.narrow(max_varbinds=None, nonincreasing_ok=False)
-        known = await session.get_many(matching.questions(self._profiles.values()))
-        fit = self._fit(known)
-        profile = fit.profile
-        session.narrow(max_varbinds=profile.quirks.max_varbinds, nonincreasing_ok=profile.quirks.nonincreasing_ok)
-        self._plan = drawn = await drawing.make(profile, session, before=self._plan)
-        found = await session.get_many([str(text.oid) for text in profile.inventory.values() if text.oid])
-        inventory = matching.inventory(fit, known, found) | {"address": self.target.address} | links.said(self.target)
+        met = await meeting.meet(session, self._profiles, fixed=self.target.profile, before=self._plan)
+        self._plan = drawn = met.plan
+        inventory = met.inventory | {"address": self.target.address} | links.said(self.target)
         if inventory != self._inventory:
             self._inventory = inventory
             name, address = self.target.name, self.target.address
             happenings.append(Happening(0, name, "inventory", drawn.shape, inventory, address))
         self._met = self._clock.monotonic()
         return drawn
-
-    def _fit(self, known: Mapping[str, Value]) -> matching.Fit:
-        if self.target.profile is not None:
-            return matching.Fit(self._profiles[self.target.profile], "fixed by the settings")
-        fit = matching.best(self._profiles.values(), known)
-        if fit is None:
-            raise Nothing(f"no profile fits it (sysDescr {words(known.get(matching.DESCRIPTION, b''))!r})")
-        return fit
 
     def _failed(self, begun: int, why: str) -> Reading:
         self.close()

@@ -221,12 +221,11 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a family cannot take: objects per request, rows in order, GETBULK, anything newer than SNMP v1."""
+    """What a family cannot take: more objects a request than so many, rows in order, GETBULK."""
 
     max_varbinds: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
     nonincreasing_ok: bool = False
     no_bulk: bool = False
-    v1_only: bool = False
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -294,5 +294,4 @@ def _added(quirks: Sequence[Quirks]) -> Quirks:
         max_varbinds=min(fewest, default=None),
         nonincreasing_ok=any(each.nonincreasing_ok for each in quirks),
         no_bulk=any(each.no_bulk for each in quirks),
-        v1_only=any(each.v1_only for each in quirks),
     )

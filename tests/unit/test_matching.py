@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from agent.matching import DESCRIPTION, OBJECT_ID, best, questions
-from agent.profile import shipped
+from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, judge, questions
+from agent.profile import load, shipped
 
 UPS_MIB = {"1.3.6.1.2.1.33.1.2.1.0": 2}
 APC = {OBJECT_ID: "1.3.6.1.4.1.318.1.3.27", "1.3.6.1.4.1.318.1.1.1.2.1.1.0": 2}
+
+
+def found(known, seen=(), profiles=None) -> Fit:
+    """What fits a device that has no more tables than those `seen`."""
+    shown = Shown(dict(known), dict.fromkeys(seen, True))
+    while isinstance(answer := best((profiles or shipped()).values(), shown), str):
+        shown.seen[answer] = False
+    assert answer is not None
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -28,14 +37,12 @@ APC = {OBJECT_ID: "1.3.6.1.4.1.318.1.3.27", "1.3.6.1.4.1.318.1.1.1.2.1.1.0": 2}
     ],
 )
 def test_the_most_particular_profile_that_fits_wins(known, profile):
-    fit = best(shipped().values(), known)
-    assert fit is not None
-    assert fit.profile.id == profile
+    assert found(known).profile.id == profile
 
 
 def test_why_a_profile_fits_does_not_change_with_what_a_counter_shows():
     probe = "1.3.6.1.2.1.25.1.1.0"
-    reasons = {fit.why for ticks in (1, 2) if (fit := best(shipped().values(), {probe: ticks}))}
+    reasons = {found({probe: ticks}).why for ticks in (1, 2)}
     assert reasons == {f"{probe} exists"}
 
 
@@ -43,3 +50,77 @@ def test_a_device_is_asked_once_for_everything_that_profiles_want_to_see():
     asked = questions(shipped().values())
     assert len(asked) == len(set(asked))
     assert len(asked) <= 16, "one small request"
+
+
+def family(name: str, match: str, **given: str):
+    return load(f"id: {name}\nkind: other\nmatch: {match}\n" + "".join(f"{k}: {v}\n" for k, v in given.items()), name)
+
+
+def families(**matches: str):
+    return {name: family(name, match) for name, match in matches.items()}
+
+
+def test_of_one_priority_the_longer_object_id_wins_and_the_exact_one_before_all():
+    profiles = families(
+        a="{any: [{sysobjectid: 1.3.6.1.4.1.9*}]}",
+        b="{any: [{sysobjectid: 1.3.6.1.4.1.9.1*}]}",
+        c="{any: [{sysobjectid: 1.3.6.1.4.1.9.1.5}]}",
+        d="{any: [{sysdescr: x}]}",
+    )
+    shown = {DESCRIPTION: b"x"}
+    for object_id, name in (("9.1.5", "c"), ("9.1.6", "b"), ("9.2", "a"), ("10", "d")):
+        assert found(shown | {OBJECT_ID: f"1.3.6.1.4.1.{object_id}"}, profiles=profiles).profile.id == name
+
+
+def test_a_profile_comes_before_the_one_it_extends():
+    mine = load("id: a-mine\nextends: [ups.apc]\n", "x")
+    assert found(APC, profiles=shipped() | {"a-mine": mine}).profile.id == "a-mine"
+    mine = load("id: z-mine\nextends: [ups.apc]\n", "x")
+    assert found(APC, profiles=shipped() | {"z-mine": mine}).profile.id == "z-mine"
+
+
+def test_a_table_is_asked_for_only_when_it_decides():
+    profiles = families(
+        high="{priority: 9, all: [{sysdescr: acme}, {exists: 1.3.6.1.2.1.105.1.1}]}",
+        low="{priority: 1, any: [{exists: 1.3.6.1.2.1.17.1.4}]}",
+        least="{priority: 0}",
+    )
+    shown = Shown({DESCRIPTION: b"other"})
+    assert best(profiles.values(), shown) == "1.3.6.1.2.1.17.1.4"
+    shown = Shown({DESCRIPTION: b"acme"})
+    assert best(profiles.values(), shown) == "1.3.6.1.2.1.105.1.1"
+    shown.seen["1.3.6.1.2.1.105.1.1"] = True
+    fit = best(profiles.values(), shown)
+    assert isinstance(fit, Fit)
+    assert (fit.profile.id, fit.why) == ("high", "sysDescr has `acme`, 1.3.6.1.2.1.105.1.1 has rows")
+
+
+@pytest.mark.parametrize(
+    ("match", "holds", "why"),
+    [
+        ("{any: [{sysobjectid: ''}]}", False, "sysObjectID is `1.3.9`, not ``"),
+        ("{any: [{not: {sysobjectid: ''}}]}", True, "sysObjectID is `1.3.9`, not ``"),
+        ("{all: [{sysdescr: cam}, {not: {probe: 1.3.5.0}}]}", True, "sysDescr has `cam`, no 1.3.5.0"),
+        ("{all: [{sysdescr: Cam}, {probe: 1.3.4.0}]}", False, "sysDescr has no `Cam`"),
+        ("{any: [{sysdescr: Cam}, {probe: 1.3.5.0}]}", False, "sysDescr has no `Cam`, no 1.3.5.0"),
+        ("{any: [{probe: 1.3.4.0, matches: ^7}]}", True, "1.3.4.0 has `^7`"),
+        ("{any: [{probe: 1.3.4.0, matches: ^8}]}", False, "1.3.4.0 has no `^8`"),
+        ("{any: [{exists: 1.3.6}]}", False, "nothing under 1.3.6"),
+        ("{any: [{exists: 1.3.7}, {sysdescr: cam}]}", True, "sysDescr has `cam`"),
+        ("{all: [{exists: 1.3.7}, {sysdescr: cam}]}", None, "1.3.7 not asked for"),
+    ],
+)
+def test_every_condition_says_why(match, holds, why):
+    shown = Shown({OBJECT_ID: "1.3.9", DESCRIPTION: b"a cam", "1.3.4.0": 71}, {"1.3.6": False})
+    judged = judge(family("x", match), shown)
+    assert (judged.holds, judged.why) == (holds, why)
+
+
+def test_a_profile_without_a_match_is_used_only_where_the_settings_name_it():
+    judged = judge(load("id: x\nkind: other\n", "x"), Shown({}))
+    assert (judged.holds, judged.why) == (False, "has no `match`: used only where the settings name it")
+
+
+def test_zero_dot_zero_is_no_object_id():
+    judged = judge(family("x", "{any: [{sysobjectid: ''}]}"), Shown({OBJECT_ID: "0.0"}))
+    assert judged.holds
