@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.types import ASGIApp
 
-from collector import memory, metrics
+from collector import costs, memory, metrics
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import PortTaken, Server, bound
 from collector.checks import Needed, checks
 from collector.clock import Clock, SystemClock
+from collector.costs import Meter
 from collector.database import Databases, StorageError
 from collector.evaluate import Evaluation
 from collector.intake import Intake, Pace
@@ -47,7 +48,7 @@ from forewarn.bus.mqtt import MqttBus
 from forewarn.settings import SettingError
 from forewarn.telemetry import Log
 from rules.engine import Engine
-from rules.ruleset import ruleset
+from rules.ruleset import Ruleset, ruleset
 
 if TYPE_CHECKING:
     from collector.console.opening import Console
@@ -115,7 +116,8 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     sender = Sender(databases.service, adapters.notifiers, now=clock.now)
     book = Book(databases.service, now=clock.now, teller=Outbox(sender.channels, now=clock.now))
     needed = Needed(databases.journal, databases.service, store)
-    ingest = _Ingest(settings, adapters, register, book) if settings.role.takes_in else None
+    rules = ruleset(rule_texts(settings.rules))
+    ingest = _Ingest(settings, adapters, register, book, rules) if settings.role.takes_in else None
     if ingest is not None:
         needed = needed._replace(bus=bus, trouble=ingest.intake.trouble, progress=ingest.projections.progress)
 
@@ -133,6 +135,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         service=databases.service,
         store=store,
         tickets=book,
+        rules=rules,
         look_up=register.actor,
         checks=look,
         registry=metrics.registry(metrics.Figures(databases.journal, databases.service, gauges)),
@@ -167,7 +170,7 @@ def _console(settings: Settings, parts: Parts, register: Register) -> Console:
 
     return Console(
         parts,
-        ruleset(rule_texts(settings.rules)),
+        parts.rules,
         folder=settings.folder,
         look_up=register.actor_of,
         language=settings.console.language,
@@ -177,12 +180,14 @@ def _console(settings: Settings, parts: Parts, register: Register) -> Console:
 class _Ingest:
     """The parts that take in and evaluate; the role `web` has none of them."""
 
-    def __init__(self, settings: Settings, adapters: Adapters, register: Register, book: Book) -> None:
+    def __init__(self, settings: Settings, adapters: Adapters, register: Register, book: Book, rules: Ruleset) -> None:
         clock, databases = adapters.clock, adapters.databases
-        rules = ruleset(rule_texts(settings.rules))
+        self.meter = Meter(now=clock.now, monotonic=clock.monotonic)
 
         def engine(parts: Mapping[str, bytes] | None) -> Engine:
-            return Engine(rules) if parts is None else Engine.restore(rules, parts)
+            timer = clock.monotonic
+            made = Engine(rules, timer=timer) if parts is None else Engine.restore(rules, parts, timer=timer)
+            return self.meter.watch(made)
 
         self.journal = DatabaseJournal(databases, ring_bytes=settings.journal.ring)
         self.intake = Intake(
@@ -246,10 +251,15 @@ def _scheduler(ingest: _Ingest, adapters: Adapters, settings: Settings) -> Backg
         with _forgiven("series not tended"):
             store.tend(clock.now())
 
+    def cost() -> None:
+        with _forgiven("costs of rules not kept"):
+            costs.keep(service, ingest.meter.figures())
+
     once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults=once)
     scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(forget, "interval", seconds=_TEND_SECONDS)
+    scheduler.add_job(cost, "interval", seconds=costs.EVERY_SECONDS)
     scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
     return scheduler
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,8 +30,30 @@ from rules.samples import Batch, Device, Integers, Rows
 from rules.stretches import Clocks, Stretch, stretches
 from rules.turns import Clock, Turns
 
+Timer = Callable[[], float]
+"""Seconds of some clock; the engine only looks at how far it moved."""
+
 TICK_GAP = 30_000
 """Milliseconds between two ticks that count at most: over a longer gap nobody listened."""
+
+
+class Cost(NamedTuple):
+    """What one rule costs: `state_bytes` per series, how many series it holds, and what was done since the engine began.
+
+    An evaluation is one rule judged on one poll of one series. `seconds` are those of the engine's timer.
+    """
+
+    rule: str
+    version: str
+    state_bytes: int
+    series: int
+    evaluations: int
+    seconds: float
+
+
+def untimed() -> float:
+    """The timer of an engine that nobody measures."""
+    return 0.0
 
 
 class RuleState:
@@ -38,6 +61,8 @@ class RuleState:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self.evaluations = 0
+        self.seconds = 0.0
         self.operators: dict[Call, Operator] = {call: operator(call) for call in rule.calls}
         self.turns = Turns(rule)
         self.places = Places(self._grow)
@@ -53,6 +78,12 @@ class RuleState:
         """Bytes of state per series: state machine and functions."""
         machine = sum(array.itemsize for array in self.turns.state.values())
         return machine + sum(one.state_bytes for one in self.operators.values())
+
+    @property
+    def cost(self) -> Cost:
+        """What it costs."""
+        rule = self.rule
+        return Cost(rule.id, rule.version, self.state_bytes, self.places.used, self.evaluations, self.seconds)
 
     def binding(self, shape: Shape) -> Binding:
         """How this rule reads a shape."""
@@ -106,10 +137,11 @@ class RuleState:
 
 
 class Engine:
-    """All rules over all series of one shard."""
+    """All rules over all series of one shard. What a `timer` says decides nothing: it only measures."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
+    def __init__(self, ruleset: Ruleset, *, timer: Timer = untimed) -> None:
         self.ruleset = ruleset
+        self._timer = timer
         self._rules = [RuleState(rule) for rule in ruleset.rules]
         self._numbers: dict[Device, int] = {}
         self._known: dict[tuple[str, str], int] = {}
@@ -131,6 +163,10 @@ class Engine:
         """Bytes of state per series, by rule."""
         return {state.rule.id: state.state_bytes for state in self._rules}
 
+    def costs(self) -> list[Cost]:
+        """What each rule costs."""
+        return [state.cost for state in self._rules]
+
     def apply(self, batch: Batch) -> list[Finding]:
         """Takes the next batch; gives what was decided, ordered by journal position, time, rule and series."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -143,18 +179,21 @@ class Engine:
         groups = [(rows, self._numbered(rows)) for rows in batch.rows]
         for stretch in stretches(groups, self._clocks, self._offsets):
             for state in self._rules:
-                found += self._judged(state, stretch)
+                self._judge(state, stretch, found)
         if batch.tick is not None:
             found += self._ticked(batch.tick, batch.last)
         found.sort(key=lambda one: (one.position, one.t, one.rule, one.site, one.device, one.instance))
         return found
 
-    def _judged(self, state: RuleState, stretch: Stretch) -> Iterator[Finding]:
+    def _judge(self, state: RuleState, stretch: Stretch, found: list[Finding]) -> None:
         binding = state.binding(stretch.shape)
         if not binding.speaks:
-            return iter(())
+            return
+        began = self._timer()
         devices = stretch.rows.devices
-        return state.evaluate(binding.frame(stretch), lambda row: devices[stretch.order[row]])
+        found += state.evaluate(binding.frame(stretch), lambda row: devices[stretch.order[row]])
+        state.seconds += self._timer() - began
+        state.evaluations += len(stretch.t) * len(binding.instances)
 
     def _numbered(self, rows: Rows) -> Integers:
         """The engine's number of each row's device, int64[n]; new devices get the next ones."""
@@ -207,6 +246,7 @@ class Engine:
         runs = Runs(np.arange(count), np.ones(count, np.int64), count, np.arange(count))
         at = np.full(count, tick)
         for state in states:
+            began = self._timer()
             slots = [state.places.slots(number, ("",)) for number in range(count)]
             frame = Frame(
                 t=at,
@@ -220,6 +260,8 @@ class Engine:
                 columns={"": silence[:, None]},
             )
             yield from state.evaluate(frame, agents.__getitem__)
+            state.seconds += self._timer() - began
+            state.evaluations += count
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state in named parts; a part with the same bytes as before need not be written again."""
@@ -244,13 +286,13 @@ class Engine:
         return parts
 
     @classmethod
-    def restore(cls, ruleset: Ruleset, parts: Mapping[str, bytes]) -> Engine:
+    def restore(cls, ruleset: Ruleset, parts: Mapping[str, bytes], *, timer: Timer = untimed) -> Engine:
         """Takes up a snapshot. A rule that is new, or means something else than before, begins without state.
 
         Raises:
             ValueError: the snapshot is damaged or of another form; begin without it and replay the journal.
         """
-        engine = cls(ruleset)
+        engine = cls(ruleset, timer=timer)
         if "engine" not in parts:
             raise ValueError("the snapshot has no part `engine`")
         kept = snapshots.decoded(parts["engine"], snapshots.EngineState)

@@ -18,10 +18,13 @@ from collector.api.parts import Check, Parts
 from collector.api.server import Server, bound
 from collector.database import Databases
 from collector.metrics import Figures, Gauges, registry
+from collector.opening import rule_texts
 from collector.series.memory import MemoryStore
+from collector.settings import Rules
 from collector.tickets.book import Book
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
+from rules.ruleset import ruleset
 from rules.samples import Batch, Device, Rows
 
 TOKEN = "t-of-mei"
@@ -29,6 +32,8 @@ NOW = 1_770_000_000_000
 SHAPE = Shape(
     DeviceKind.UPS, "ups.rfc1628", Source.SNMP, [TableShape("ups", [""], ["charge_percent", "runtime_seconds"])]
 )
+RULES = ruleset(rule_texts(Rules()))
+"""Those that ship."""
 
 
 def now() -> int:
@@ -107,5 +112,6 @@ def opened(databases: Databases) -> Asked:
         checks=lambda: checks,
         registry=CollectorRegistry(),
         now=now,
+        rules=RULES,
     )
     return Asked(parts, databases, store, checks)

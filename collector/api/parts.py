@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from collector.series.store import SeriesStore
 from collector.tickets.book import Book
+from rules.ruleset import Ruleset
 
 T = TypeVar("T")
 NO_NUL = r"^[^\x00]*$"
@@ -34,7 +35,7 @@ class Check(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything a request may need. `now` gives Unix milliseconds; `checks` what /readyz says."""
+    """Everything a request may need. `now` gives Unix milliseconds; `checks` what /readyz says; `rules` are in force."""
 
     journal: Engine
     service: Engine
@@ -44,6 +45,7 @@ class Parts:
     checks: Callable[[], list[Check]]
     registry: CollectorRegistry
     now: Callable[[], int]
+    rules: Ruleset
 
 
 class Page(BaseModel, Generic[T]):
