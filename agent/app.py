@@ -20,12 +20,14 @@ from typing import Any
 
 from ulid import ULID
 
-from agent import links
+from agent import links, logpage
 from agent import settings as written
 from agent.contact import OpenSession
 from agent.door import Door
 from agent.guard import DROPPED, GLANCE, Guard
 from agent.itself import Itself
+from agent.lately import Watch
+from agent.logbook import LogBook
 from agent.poller import Poller, UnknownProfile
 from agent.presence import Presences
 from agent.profile import Profile, load_folder, shipped
@@ -90,6 +92,7 @@ class Agent:
     spool: Spool
     uplink: Uplink
     presences: Presences
+    log_book: LogBook
     itself: Itself
     clock_watch: ClockWatch
     parts: list[Part]
@@ -108,6 +111,7 @@ class Agent:
             if opening.done():
                 standing = opening.result()
                 log.info("agent started", epoch=standing.epoch, held=standing.records)
+                self.log_book.start(standing.epoch, standing.acked)
                 tasks = [asyncio.create_task(part()) for part in (*self.parts, self._keep_consent)]
                 await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -144,6 +148,7 @@ class Agent:
         self.presences.farewell(self.bus, self.spool.standing.epoch)
         await asyncio.to_thread(self.bus.close, 2.0)
         await self.spool.close()
+        await asyncio.to_thread(self.log_book.close)
         log.info("agent ended")
 
 
@@ -170,35 +175,59 @@ def build(
     spool = Spool(
         settings.folder / "spool", clock=clock, limit=keeping.limit, linger=keeping.linger, ledger=keeping.ledger
     )
-    door = Door(guard, spool, clock)
+    log_book = _log_book(settings, spool, guard, clock)
+    watch = Watch(settings, door=Door(guard, spool, clock), guard=guard, log_book=log_book, clock=clock)
     key = signals.derive(settings.revealed(), "ack")
     who = Identity(settings.site, settings.agent, settings.shard, key, boot)
     presences = Presences(settings.folder, settings.agent, boot)
-    uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=_tempo(settings))
+    tempo = _tempo(settings)
+    uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=tempo, log_book=log_book)
     poller = Poller(
-        settings.devices, profiles=profiles, open_session=open_session, sink=door, permit=guard.refuses, clock=clock
+        settings.devices, profiles=profiles, open_session=open_session, sink=watch, permit=watch.permit, clock=clock
     )
     itself = Itself(
         settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, polling=poller.state, clock=clock
     )
-    parts: list[Part] = [uplink.run, partial(itself.run, interval=settings.report, sink=door)]
+    parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
     if settings.devices:
         parts.append(poller.run)
     if settings.host.enabled:
         from agent.host import Host
 
         host = Host(settings.host_name, clock=clock, links=links.said(settings.host))
-        parts.append(partial(host.run, interval=settings.host.interval, sink=door, permit=guard.refuses))
+        parts.append(partial(host.run, interval=settings.host.interval, sink=watch, permit=watch.permit))
     return Agent(
         bus=bus,
         guard=guard,
         spool=spool,
         uplink=uplink,
         presences=presences,
+        log_book=log_book,
         itself=itself,
         clock_watch=ClockWatch(clock),
         parts=parts,
     )
+
+
+def _log_book(settings: Settings, spool: Spool, guard: Guard, clock: Clock) -> LogBook:
+    """The log book, told by the guard what may be done; it gives way to a spool on its disk that has no room."""
+    kept = settings.log_book
+    log_book = LogBook(settings.folder / logpage.FOLDER, clock=clock, limit=kept.limit, age=kept.age)
+
+    def noticed() -> None:
+        if spool.standing.stuck and _one_disk(settings.folder, settings.folder / "spool"):
+            log_book.give_way()
+
+    spool.watch(noticed)
+    guard.watch(log_book.consent)
+    return log_book
+
+
+def _one_disk(one: Path, other: Path) -> bool:
+    try:
+        return one.stat().st_dev == other.stat().st_dev
+    except OSError:
+        return False
 
 
 def _tempo(settings: Settings) -> Tempo:
@@ -234,7 +263,7 @@ def main(arguments: Sequence[str]) -> int:
             bus=MqttBus(settings.as_user(), settings.agent),
             clock=SystemClock(),
             profiles=find_profiles(settings),
-            open_session=opener(),
+            open_session=opener(settings.polling.in_flight),
         )
     except (SettingError, UnknownProfile, Unusable, OSError) as wrong:
         print(told(wrong), file=sys.stderr)  # noqa: T201 - the answer to whoever started us

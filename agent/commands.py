@@ -15,16 +15,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from agent import checking, consent_commands
+from agent import checking, consent_commands, log_commands, status_commands
 from agent.app import SystemClock, find_profiles
 from agent.guard import Guard
-from agent.itself import Status
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
 from agent.settings import Settings, load
 from agent.target import Target
 from forewarn import telemetry
-from forewarn.consent import ConsentError, instant
+from forewarn.consent import ConsentError
 from forewarn.doctor.diagnosis import Side, examine
 from forewarn.sample import sample
 from forewarn.settings import SettingError, told
@@ -40,6 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(consent_commands.app, name="consent")
+app.command()(status_commands.status)
+app.command()(log_commands.log)
 Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_CONFIG", help="The agent's settings.")]
 _CONFIG = Path("agent.yaml")
 
@@ -121,37 +122,3 @@ def _target(settings: Settings, host: str) -> Target:
         what = f"`{host}` is neither an IP address nor a device of the settings{near}"
         print(what, file=sys.stderr)
         raise typer.Exit(WRONG) from None
-
-
-@app.command()
-def status(config: Config = _CONFIG) -> None:
-    """Show how the running agent stands."""
-    folder = load(config).folder
-    seen = checking.last_status(folder)
-    if seen is None:
-        print(f"no status in {folder}: does the agent run on this host?", file=sys.stderr)
-        raise typer.Exit(1)
-    found, age = seen
-    if not checking.fresh(age):
-        print(f"The agent does not run, or not here: its last word is {age:.0f} s old.")
-    for line in _shown(found):
-        print(line)
-    well = checking.fresh(age) and found.connected and not (found.forbidden or found.held or found.stuck)
-    raise typer.Exit(0 if well else 1)
-
-
-def _shown(found: Status) -> list[str]:
-    count = "1 record" if found.records == 1 else f"{found.records} records"
-    waiting = f"{count}, {found.bytes} bytes, seq {found.oldest} to {found.head}"
-    remedy = checking.held_remedy(found.held)
-    held = f"{found.held}; {remedy}" if remedy else found.held
-    return [
-        f"at         {instant(found.at)}",
-        f"epoch      {found.epoch}",
-        f"spool      {waiting if found.records else 'empty'}; acknowledged up to {found.acked}",
-        f"consent    {found.consent or 'none in force'}" + (f" ({found.forbidden})" if found.forbidden else ""),
-        f"broker     {'connected' if found.connected else found.why}",
-        f"collector  {'takes our records' if not found.held else f'does not take our records, which wait here: {held}'}",
-        f"disk       {found.stuck or 'takes our records'}",
-        f"rewinds    {found.rewinds}, forged acknowledgements {found.forged}",
-    ]

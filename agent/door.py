@@ -13,13 +13,17 @@ log = Log(__name__)
 
 
 class Door:
-    """The Sink of every source. `refused` and `too_large` count what did not pass."""
+    """The Sink of every source. `refused` and `too_large` count what did not pass.
+
+    `withheld` counts those of the refused that were read from a device or the host, not from the agent itself.
+    """
 
     def __init__(self, guard: Guard, spool: Spool, clock: Clock) -> None:
         self._guard = guard
         self._spool = spool
         self._clock = clock
         self.refused = 0
+        self.withheld = 0
         self.too_large = 0
 
     async def put(self, item: Reading | Happening) -> None:
@@ -30,17 +34,19 @@ class Door:
         Raises:
             agent.spool.Closed: the spool is gone.
         """
-        if self._guard.refuses(_source(item), item.address, item.t) is not None:
-            self.refused += 1
-            return
+        refusal = self._guard.refuses(_source(item), item.address, item.t)
         consent = self._guard.consent
-        if consent is None:
-            self.refused += 1
+        if refusal is not None or consent is None:
+            self._refuse(item)
             return
         try:
             await self._keep(item, consent.id)
         except Barred:  # Withdrawn while the record waited for room.
-            self.refused += 1
+            self._refuse(item)
+
+    def _refuse(self, item: Reading | Happening) -> None:
+        self.refused += 1
+        self.withheld += _source(item) is not Source.AGENT
 
     async def _keep(self, item: Reading | Happening, consent: str) -> None:
         try:

@@ -8,7 +8,7 @@ create a file on the agent's host can stop it, offline, at once. The log names t
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,9 @@ DROPPED = "consent withdrawn"
 """Why what a withdrawn consent covered is declared lost."""
 GLANCE = 0.5
 """Seconds for which an answer of the file system is trusted."""
+
+Watcher = Callable[[Refusal | None, str, Consent | None], None]
+"""Is told what changed: why nothing is allowed (or None), that in a sentence, and the consent in force."""
 
 log = Log(__name__)
 
@@ -55,6 +58,11 @@ class Guard:
         self._detail = ""
         self._withdrawn: frozenset[str] = frozenset()
         self._said: object = ()
+        self._watchers: list[Watcher] = []
+
+    def watch(self, watcher: Watcher) -> None:
+        """Calls `watcher` once per change, from within whatever asked."""
+        self._watchers.append(watcher)
 
     @property
     def consent(self) -> Consent | None:
@@ -127,6 +135,8 @@ class Guard:
         if said == self._said:
             return
         self._said = said
+        for watcher in self._watchers:
+            watcher(refusal, "" if refusal is None else self._detail or str(refusal), self._consent)
         if refusal is None and self._consent is not None:
             log.info("consent in force", consent=self._consent.id, until=self._consent.valid_until)
         else:
@@ -150,10 +160,19 @@ def read_withdrawn(path: Path) -> frozenset[str]:
     Raises:
         ConsentError: UNREADABLE; nothing counts as consent then.
     """
+    return frozenset(withdrawn_at(path))
+
+
+def withdrawn_at(path: Path) -> dict[str, str]:
+    """When each of the withdrawn consents was, by its id.
+
+    Raises:
+        ConsentError: as `read_withdrawn`.
+    """
     try:
-        return frozenset(msgspec.json.decode(path.read_bytes(), type=dict[str, str]))
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except FileNotFoundError:
-        return frozenset()
+        return {}
     except (OSError, msgspec.DecodeError) as wrong:
         raise ConsentError(Refusal.UNREADABLE, f"{path}: {wrong}") from wrong
 
@@ -165,8 +184,7 @@ def withdraw(folder: Path, consent: str, at: int) -> None:
         OSError, ConsentError: the list cannot be read or written; create the file `STOP` in the folder instead.
     """
     path = folder / WITHDRAWN
-    read_withdrawn(path)
-    listed = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    listed = withdrawn_at(path)
     listed.setdefault(consent, consents.instant(at))
     draft = path.with_suffix(".tmp")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(listed)) + b"\n")

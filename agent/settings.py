@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from agent import links
-from agent.target import Target
+from agent.credential import Credential
+from agent.target import Target, credited
 from forewarn import signals
 from forewarn.bus import Broker
 from forewarn.sample import STANDS
@@ -28,6 +29,7 @@ from forewarn.telemetry import Level
 from forewarn.wire import SHARDS
 
 ENVIRONMENT = "FOREWARN_AGENT__"
+CONSENT = "consent.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -43,6 +45,14 @@ class HostReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ups: links.Supply = None
 
 
+class Polling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of polling; the defaults suit nearly everybody."""
+
+    in_flight: Annotated[
+        int, Meta(description="Requests to devices that may be under way at once on the whole site.", ge=1, le=1024)
+    ] = 64
+
+
 class Keeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The spool: records kept on disk until the collector has them."""
 
@@ -56,6 +66,15 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Path | None,
         Meta(description="A file that gets a line `epoch seq hash` for every record kept; for proofs of completeness."),
     ] = None
+
+
+class LogKeeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log book: what left, as it was sent, for the customer to read with `forewarn agent log`."""
+
+    limit: Annotated[
+        Size, Meta(description="Room for it; the oldest go first, and all of it before the spool.", ge=1024 * 1024)
+    ] = Size.parse("256MiB")
+    age: Annotated[Duration, Meta(description="For how long it is kept at most.", gt=0)] = Duration(30 * 86400)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,14 +120,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     profiles: Annotated[
         Path | None, Meta(description="A folder of profiles of your own; the same id replaces a shipped one.")
     ] = None
+    credentials: Annotated[
+        dict[str, Credential],
+        Meta(
+            description="SNMP credentials that devices share, by a name.",
+            examples=[{"floor2": {"version": "3", "user": "forewarn", "auth_file": "auth", "privacy_file": "privacy"}}],
+        ),
+    ] = {}
     devices: Annotated[
         list[Target],
         Meta(
             description="The devices to poll.",
         ),
     ] = []
+    polling: Annotated[Polling, Meta(description="Bounds of polling.")] = Polling()
     host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
     spool: Annotated[Keeping, Meta(description="Records on disk.")] = Keeping()
+    log_book: Annotated[LogKeeping, Meta(description="What left, as it was sent, kept for the customer.")] = (
+        LogKeeping()
+    )
     delivery: Annotated[Delivery, Meta(description="Times of delivery.")] = Delivery()
     report: Annotated[Duration, Meta(description="Time between two records about the agent itself.", gt=0)] = Duration(
         60
@@ -120,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         Raises:
             ValueError: (key, what), as `forewarn.settings.read` reports it.
-            SettingError: devices that cannot hang together as they say.
+            SettingError: devices that cannot hang together as they say, or whose credential there is none of.
         """
         for key, name in (("site", self.site), ("agent", self.agent)):
             if not _NAME.fullmatch(name):
@@ -134,6 +164,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for trusted in self.trusted_keys:
             if not _KEY.fullmatch(trusted):
                 raise ValueError("trusted_keys", f"a public key is 64 hexadecimal digits, not `{trusted}`")
+        # From here on every device stands with its own credentials, wherever it is used.
+        msgspec.structs.force_setattr(self, "devices", credited(self.devices, self.credentials))
         self._check_names()
 
     def _check_names(self) -> None:
@@ -162,7 +194,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def consent_file(self) -> Path:
         """Where the signed consent is."""
-        return self.consent or self.folder / "consent.json"
+        return self.consent or self.folder / CONSENT
 
     def revealed(self) -> str:
         """The secret itself.

@@ -57,6 +57,7 @@ class Piece(NamedTuple):
     """What the next block may hold: sealed records in order, all of one consent.
 
     `consent` is "" when no record needs one (declared losses), or ANY_CONSENT: it then leaves under the one in force.
+    `lost` says that some of them declare losses.
     """
 
     epoch: str
@@ -67,6 +68,7 @@ class Piece(NamedTuple):
     consent: str
     shapes: list[Shape]
     bodies: list[bytes]
+    lost: bool
 
 
 class _Mark(NamedTuple):
@@ -179,7 +181,7 @@ class SpoolFile:
         )
         bodies: list[bytes] = []
         digests: dict[str, Shape] = {}
-        consent, begins, last, taken, chain = "", 0, after, 0, self._chain_behind(after)
+        consent, begins, last, lost, taken, chain = "", 0, after, False, 0, self._chain_behind(after)
         for seq, first, role, under, digest, body in rows:
             taken += len(body)
             if bodies and (taken > room or (under and consent and under != consent)):
@@ -192,13 +194,13 @@ class SpoolFile:
             chain = chain_of(body)
             consent = consent or under
             begins = begins or first
-            last = seq
+            last, lost = seq, lost or role != PLAIN
             bodies.append(body)
             if shape is not None:
                 digests[digest] = shape
         if not bodies:
             return None
-        return Piece(self.epoch, begins, last, self.oldest, self.head, consent, list(digests.values()), bodies)
+        return Piece(self.epoch, begins, last, self.oldest, self.head, consent, list(digests.values()), bodies, lost)
 
     def _chain_behind(self, seq: int) -> bytes:
         """The hash that the record after `seq` is chained to; empty when it is not known."""
@@ -374,8 +376,7 @@ class SpoolFile:
     def _time_of(self, seq: int, body: bytes) -> int:
         """When a record was made, by itself or, where it is damaged, by the nearest that is not."""
         near = "SELECT body FROM record WHERE seq BETWEEN ?1 - 9 AND ?1 + 9 ORDER BY abs(seq - ?1)"
-        rows = self._db.execute(near, (seq,))
-        return time_of([body]) or time_of(row[0] for row in rows)
+        return time_of([body]) or time_of(row[0] for row in self._db.execute(near, (seq,)))
 
     def _sums_between(self, begin: int, end: int) -> tuple[int, int]:
         count, size = self._db.execute(

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from agent.answers import Answers
 from agent.guard import DROPPED, Guard
+from agent.logbook import LogBook
 from agent.presence import Presences
 from agent.reading import Clock
 from agent.spool import Closed, Released, Spool, SpoolError
@@ -82,8 +83,18 @@ class Uplink:
     """See the module; `run` it as one task, everything else happens inside."""
 
     def __init__(
-        self, bus: Bus, spool: Spool, guard: Guard, *, who: Identity, presences: Presences, clock: Clock, tempo: Tempo
+        self,
+        bus: Bus,
+        spool: Spool,
+        guard: Guard,
+        *,
+        who: Identity,
+        presences: Presences,
+        clock: Clock,
+        tempo: Tempo,
+        log_book: LogBook | None = None,
     ) -> None:
+        """Sends nothing before `run`; what leaves is noted in `log_book`, where there is one."""
         self._bus = bus
         self._spool = spool
         self._guard = guard
@@ -91,6 +102,7 @@ class Uplink:
         self._presences = presences
         self._clock = clock
         self._tempo = tempo
+        self._log_book = log_book
         self._topic = signals.block_topic(who.shard, who.agent)
         self._wake = asyncio.Event()
         self._answers = Answers(who.agent, who.key, clock)
@@ -235,6 +247,8 @@ class Uplink:
             self._unsent.append(self._bus.publish(self._topic, payload))
         except Offline:
             return False
+        if self._log_book is not None:
+            self._log_book.left(piece, payload)
         now = self._clock.monotonic()
         if not self._flight:
             self._rewind_at = now + self._patience * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
@@ -265,7 +279,7 @@ class Uplink:
                     self._most = most = max(1, len(piece.bodies) // 2)
                 continue
             self._most = min(MOST_RECORDS, self._most + 1)
-            return piece, payload
+            return piece._replace(consent=under), payload
 
     def _header(self, piece: Piece, consent: str) -> Header:
         who = self._who
@@ -302,6 +316,8 @@ class Uplink:
     def _progress(self, before: int, upto: int) -> None:
         if upto <= before:
             return
+        if self._log_book is not None:
+            self._log_book.confirmed(self._epoch, upto)
         while self._flight and self._flight[0] <= upto:
             self._flight.popleft()
             self._window = min(self._window + 1, self._tempo.window)

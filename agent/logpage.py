@@ -1,0 +1,190 @@
+"""The pages of the log book: what left the site, block by block, as it was sent. The form of the files and no more.
+
+A page is a file `NNNNNN.log` in the folder `log`. It holds entries one after the other: 4 bytes length and 4 bytes
+CRC-32 of what follows (big-endian), then one line of JSON (an `Entry`), then, for a block that left, the payload byte
+for byte. Pages are written by one agent and read by anybody beside it: an entry that is not whole yet is simply not
+there yet.
+
+Errors: none but OSError; what cannot be read is said in `Read.why`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from forewarn import wire
+
+FOLDER = "log"
+SUFFIX = ".log"
+ASIDE = ".damaged"
+"""The end of the name under which a damaged end of a page is kept."""
+LEFT, AGAIN, CONFIRMED = "left", "again", "confirmed"
+RUN, CONSENT, REFUSED, UNWRITTEN, BOOK = "run", "consent", "refused", "unwritten", "book"
+
+CUT_SHORT = "cut short"
+DAMAGED = "damaged"
+
+_HEAD = struct.Struct(">II")
+_LARGEST = wire.MAX_PACKED + 64 * 1024
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry. `at` is Unix milliseconds, when it happened.
+
+    `kind` is one of:
+
+    left       a block left: the records `first` to `last` of `epoch`, under `consent`; the payload follows. `lost` says
+               that it declares losses
+    again      the same block left once more, record for record; the payload stands in the entry before
+    confirmed  the collector has everything of `epoch` up to `last` in its journal
+    run        the agent started, its spool being `epoch`, confirmed up to `last`
+    consent    what may be done changed: `text` has `state` (in force, or why not), `why`, and the document's facts
+    refused    the guard refused an address or a source, `text` says which and why (no `why`: allowed again)
+    unwritten  records `first` to `last` left without an entry here; `text` says why
+    book       about the log book itself: begun, damaged, pages dropped
+    """
+
+    at: int
+    kind: str
+    epoch: str = ""
+    first: int = 0
+    last: int = 0
+    consent: str = ""
+    lost: bool = False
+    text: dict[str, str] = {}
+
+
+class Stored(NamedTuple):
+    """An entry with its payload (empty but for `left`), and where in the page the next one begins."""
+
+    entry: Entry
+    payload: bytes
+    end: int
+
+
+class Read(NamedTuple):
+    """What a page holds behind some place; `end` is behind the last whole entry, `why` what is wrong with the rest."""
+
+    stored: list[Stored]
+    end: int
+    why: str
+
+
+# Names from files are strings that remember their place (`settings.Marked`): they are kept as plain ones.
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def encoded(entry: Entry, payload: bytes = b"") -> bytes:
+    """An entry as it stands in a page."""
+    line = _encode(entry) + b"\n"
+    crc = zlib.crc32(payload, zlib.crc32(line))
+    return b"".join((_HEAD.pack(len(line) + len(payload), crc), line, payload))
+
+
+def pages(folder: Path) -> list[Path]:
+    """The pages in a log book's folder, oldest first; none when there is no folder."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+
+
+def named(folder: Path, number: int) -> Path:
+    """The page with a number."""
+    return folder / f"{number:06d}{SUFFIX}"
+
+
+def aside(page: Path) -> Path:
+    """Where the damaged end of a page is kept."""
+    return page.with_name(page.name + ASIDE)
+
+
+def read(page: Path, start: int = 0) -> Read:
+    """Reads a page's entries from a place between two of them; stops at the first that is not whole.
+
+    Raises:
+        OSError: the page cannot be read.
+    """
+    with page.open("rb") as file:
+        file.seek(start)
+        content = memoryview(file.read())
+    stored: list[Stored] = []
+    at = 0
+    while at < len(content):
+        if len(content) - at < _HEAD.size:
+            return Read(stored, start + at, CUT_SHORT)
+        size, crc = _HEAD.unpack_from(content, at)
+        if size > _LARGEST:
+            return Read(stored, start + at, DAMAGED)
+        rest = content[at + _HEAD.size : at + _HEAD.size + size]
+        if len(rest) < size:
+            return Read(stored, start + at, CUT_SHORT)
+        entry = _opened(rest, crc)
+        if entry is None:
+            return Read(stored, start + at, DAMAGED)
+        at += _HEAD.size + size
+        stored.append(Stored(entry[0], entry[1], start + at))
+    return Read(stored, start + at, "")
+
+
+def _opened(rest: memoryview, crc: int) -> tuple[Entry, bytes] | None:
+    if zlib.crc32(rest) != crc:
+        return None
+    line, _, payload = bytes(rest).partition(b"\n")
+    try:
+        return _decode(line), payload
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def cut_off(page: Path, end: int) -> int:
+    """Sets what lies behind `end` aside and ends the page there; returns how many bytes.
+
+    Raises:
+        OSError: no room, or no right.
+    """
+    with page.open("rb+") as file:
+        file.seek(end)
+        tail = file.read()
+        aside(page).write_bytes(tail)
+        file.truncate(end)
+    return len(tail)
+
+
+def remove(page: Path) -> None:
+    """Deletes a page, and what was set aside of it.
+
+    Raises:
+        OSError: no right.
+    """
+    page.unlink(missing_ok=True)
+    aside(page).unlink(missing_ok=True)
+
+
+def began(page: Path) -> int:
+    """When a page's first entry happened, Unix milliseconds; when it was last written, if that cannot be read.
+
+    Raises:
+        OSError: the page cannot be read.
+    """
+    with page.open("rb") as file:
+        head, rest = file.read(_HEAD.size), file.read(_LARGEST)
+    if len(head) == _HEAD.size:
+        size, crc = _HEAD.unpack(head)
+        entry = _opened(memoryview(rest)[:size], crc)
+        if entry is not None:
+            return entry[0].at
+    return int(page.stat().st_mtime * 1000)
+
+
+def opened(page: Path) -> int:
+    """A handle to append to a page, made when it is not there: for its account to write and its group to read.
+
+    Raises:
+        OSError: no room, or no right.
+    """
+    return os.open(page, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o640)
