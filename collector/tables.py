@@ -104,6 +104,7 @@ agent = Table(
     Column("secret", String, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("retired", BigInteger),
+    Index("agent_of_site", "site"),
 )
 
 trusted_key = Table(
@@ -122,6 +123,7 @@ consent = Table(
     Column("document", LargeBinary, nullable=False, comment="as signed"),
     Column("added", BigInteger, nullable=False),
     Column("withdrawn", BigInteger),
+    Index("consent_of_site", "site"),
 )
 
 device = Table(
@@ -183,6 +185,8 @@ ticket = Table(
     Column("ended_at", BigInteger, comment="when a person last ended it; null when nobody has since it was opened"),
     Column("version", String, nullable=False, server_default="", comment="of the rule that spoke last of it"),
     Index("ticket_held", "id", sqlite_where=text("held IS NOT NULL"), postgresql_where=text("held IS NOT NULL")),
+    Index("ticket_by_state", "state", "id", "severity", "site", "device", "acknowledged_by"),
+    Index("ticket_of_site", "site", "state", "id", "device"),
     Index("ticket_by_rule", "rule", "version", "state", "ended_at", "false_at"),
     Index(
         "ticket_once_per_opening",

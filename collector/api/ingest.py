@@ -99,11 +99,11 @@ def delivery(parts: Parts, sites: dict[str, str]) -> list[Ingest]:
     asked = select(ingest).where(ingest.c.agent.in_(sites))
     with reading(parts.journal) as connection:
         said = {row["agent"]: row for row in connection.execute(asked).mappings()}
-        marks = connection.execute(select(mark).where(mark.c.agent.in_(sites)).order_by(mark.c.begun)).mappings().all()
-    return [
-        _one(agent, site, said.get(agent), (row for row in marks if row["agent"] == agent))
-        for agent, site in sites.items()
-    ]
+        rows = connection.execute(select(mark).where(mark.c.agent.in_(sites)).order_by(mark.c.begun)).mappings()
+        marks: dict[str, list[RowMapping]] = {}
+        for row in rows:
+            marks.setdefault(row["agent"], []).append(row)
+    return [_one(agent, site, said.get(agent), marks.get(agent, [])) for agent, site in sites.items()]
 
 
 def _one(agent: str, site: str, row: RowMapping | None, marks: Iterable[RowMapping]) -> Ingest:
