@@ -151,6 +151,11 @@ class Rule:
         return any(call.name == "absent" for call in self.calls)
 
 
+def text_of(pieces: Iterable[Text]) -> str:
+    """A rule's text as it is written: values in braces."""
+    return "".join(f"{{{piece.value.text}}}" if piece.value is not None else piece.words for piece in pieces)
+
+
 class Ruleset(NamedTuple):
     """The rules in force, in the order of their ids."""
 

@@ -266,7 +266,7 @@ class Book:
                 ticket = rows.locked(connection, id_)
                 step = judge(rows.standing(ticket), act, text)
                 if isinstance(step, Refusal):
-                    raise NotAllowed(step, f"say it in `{TEXTS[act]}`" if not text.strip() and act in TEXTS else "")
+                    raise NotAllowed(step, f"`{TEXTS[act]}` is empty" if not text.strip() and act in TEXTS else "")
                 now = self._now()
                 self._acted(connection, id_, step.kind, actor, {**detail, "holds": ticket.holds}, now)
                 if step.kind is Kind.MARKED_FALSE and step.state is not ticket.state:

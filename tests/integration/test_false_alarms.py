@@ -99,7 +99,7 @@ def test_taking_the_mark_off_does_not_open_the_ticket_again(book):
 
 def test_a_refused_mark_changes_nothing_and_says_why(book):
     ticket = opened(book, 1)
-    with pytest.raises(NotAllowed, match="a text is needed: say it in `why`") as silent:
+    with pytest.raises(NotAllowed, match="a text is needed: `why` is empty") as silent:
         book.mark_false(ticket.id, "mei", "  ")
     assert silent.value.refusal is Refusal.SAYS_NOTHING
     with pytest.raises(NotAllowed, match="not marked as a false alarm"):
