@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from collector.series.store import SeriesStore
 from collector.tickets.book import Book
+from collector.tickets.maintenance import Maintenances
 from rules.ruleset import Ruleset
 
 T = TypeVar("T")
@@ -46,6 +47,11 @@ class Parts:
     registry: CollectorRegistry
     now: Callable[[], int]
     rules: Ruleset
+
+    @property
+    def maintenances(self) -> Maintenances:
+        """What people do with maintenances."""
+        return Maintenances(self.service, now=self.now)
 
 
 class Page(BaseModel, Generic[T]):

@@ -52,7 +52,8 @@ class Reason(BaseModel):
 class Ticket(BaseModel):
     """A ticket. `rule` is empty when it was made by hand; `recovered` is null while the condition holds.
 
-    `false_at` is when `false_by` called it a false alarm, and `false_why` for what reason; null when nobody did.
+    `false_at` is when `false_by` called it a false alarm, and `false_why` for what reason; null when nobody did. `held`
+    is the maintenance that keeps it from people, null when they are to see it.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Ticket(BaseModel):
     occurred_at: int
     recorded_at: int
     closed_at: int | None
+    held: str | None
     false_at: int | None
     false_by: str
     false_why: str
@@ -152,6 +154,7 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - one parameter a filter
     assignee: Filter = None,
     holds: Annotated[bool | None, Query(description="Whether the condition holds now.")] = None,
     false_alarm: Annotated[bool | None, Query(description="Whether somebody called it a false alarm.")] = None,
+    held: Annotated[bool, Query(description="Those a maintenance holds, instead of those people are to see.")] = False,
     limit: Limit = 100,
     after: After = "",
 ) -> Page[Ticket]:
@@ -165,6 +168,7 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - one parameter a filter
         assignee=assignee,
         holds=holds,
         false_alarm=false_alarm,
+        held=held,
     )
     found = parts.tickets.search(search, limit=limit, after=after or None)
     return Page(items=[_ticket(ticket) for ticket in found.tickets], next=found.after)

@@ -129,14 +129,15 @@ class Maintenances:
         self._service = service
         self._now = now
 
-    def start(self, actor: str, *, site: str, ends: int, device: str = "", note: str = "") -> Maintenance:
-        """Begins one now, of a site or (with `device`) of one device.
+    def start(self, actor: str, *, site: str, lasts: int, device: str = "", note: str = "") -> Maintenance:
+        """Begins one now, of a site or (with `device`) of one device, that lasts so many milliseconds.
 
         Raises:
             Unknown: there is no such site or device.
             Refused: it would be too short or too long, or one of the same scope is running.
         """
         now = self._now()
+        ends = now + lasts
         _demand(lasting(now, ends))
         scope = {"site": site, "device": device}
         texts = {"actor": clean(actor), "note": clean(note.strip()), "ended_by": ""}

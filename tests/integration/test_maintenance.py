@@ -82,7 +82,7 @@ def site(databases: Databases) -> Site:
 
 @pytest.fixture
 def working(site: Site) -> Maintenance:
-    return site.people.start("Mei", site="s1", ends=ENDS, note="cabinet moved")
+    return site.people.start("Mei", site="s1", lasts=2 * HOUR, note="cabinet moved")
 
 
 def at(minutes: int, turn: Turn = Turn.OPENED, **facts) -> Finding:
@@ -145,7 +145,7 @@ def test_a_ticket_that_was_open_before_stays_open_and_what_is_new_of_it_is_told_
     site.live(at(-30))
     assert [event for event, _, _ in site.told()] == ["opened"]
     site.now = START
-    site.people.start("Mei", site="s1", ends=ENDS)
+    site.people.start("Mei", site="s1", lasts=2 * HOUR)
     site.live(at(10, Turn.CHANGED, severity="critical"), at(20, OVER), at(30), at(40, OVER))
     assert (site.ticket().held, site.seen()) == (None, ["nvr1"])
     assert site.told() == []
@@ -161,7 +161,7 @@ def test_what_was_closed_before_and_comes_back_meanwhile_is_held_too(site):
     site.book.close(site.ticket().id, "Wei")
     site.told()
     site.now = START
-    site.people.start("Mei", site="s1", ends=ENDS)
+    site.people.start("Mei", site="s1", lasts=2 * HOUR)
     site.live(at(10))
     assert (site.ticket().state, site.seen(), site.told()) == (State.OPEN, [], [])
     site.entry(ENDS, through="agent-1")
@@ -169,7 +169,7 @@ def test_what_was_closed_before_and_comes_back_meanwhile_is_held_too(site):
 
 
 def test_only_the_device_named_is_held_where_one_is_named(site):
-    site.people.start("Mei", site="s1", device="nvr1", ends=ENDS)
+    site.people.start("Mei", site="s1", device="nvr1", lasts=2 * HOUR)
     site.live(at(10), at(10, device="nvr2"))
     assert site.seen() == ["nvr2"]
     assert site.told() == [("opened", "nvr2", START + 10 * MINUTE)]
@@ -278,7 +278,7 @@ def test_a_collector_that_was_down_over_the_end_does_not_take_its_own_absence_fo
 def test_while_another_one_goes_on_the_ticket_goes_over_to_it(site, working):
     site.live(at(10))
     site.now = START + 30 * MINUTE
-    other = site.people.start("Wei", site="s1", device="nvr1", ends=ENDS + HOUR)
+    other = site.people.start("Wei", site="s1", device="nvr1", lasts=5 * HOUR // 2)
     site.entry(ENDS, through="agent-1")
     assert (site.ticket().held, site.seen()) == (other.id, [])
     assert [one.became for one in site.people.tickets([working.id])[working.id]] == [Fate.HANDED_OVER]
@@ -314,18 +314,18 @@ def test_an_end_that_was_moved_just_now_is_not_seen(site, working, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ends", "refusal"),
-    [(START + 14 * MINUTE, Refusal.TOO_SHORT), (START + 15 * 24 * HOUR, Refusal.TOO_LONG)],
+    ("lasts", "refusal"),
+    [(14 * MINUTE, Refusal.TOO_SHORT), (15 * 24 * HOUR, Refusal.TOO_LONG)],
 )
-def test_it_lasts_from_a_quarter_of_an_hour_to_two_weeks(site, ends, refusal):
+def test_it_lasts_from_a_quarter_of_an_hour_to_two_weeks(site, lasts, refusal):
     with pytest.raises(Refused) as refused:
-        site.people.start("Mei", site="s1", ends=ends)
+        site.people.start("Mei", site="s1", lasts=lasts)
     assert refused.value.refusal is refusal
 
 
 def test_what_cannot_be_is_refused_by_name(site, working):
     for refusal, act in (
-        (Refusal.RUNNING, lambda: site.people.start("Wei", site="s1", ends=ENDS)),
+        (Refusal.RUNNING, lambda: site.people.start("Wei", site="s1", lasts=2 * HOUR)),
         (Refusal.NOT_LATER, lambda: site.people.extend(working.id, ENDS)),
         (Refusal.TOO_LONG, lambda: site.people.extend(working.id, START + 15 * 24 * HOUR)),
     ):
@@ -333,8 +333,8 @@ def test_what_cannot_be_is_refused_by_name(site, working):
             act()
         assert refused.value.refusal is refusal
     for unknown in (
-        lambda: site.people.start("Mei", site="nowhere", ends=ENDS),
-        lambda: site.people.start("Mei", site="s1", device="nothing", ends=ENDS),
+        lambda: site.people.start("Mei", site="nowhere", lasts=2 * HOUR),
+        lambda: site.people.start("Mei", site="s1", device="nothing", lasts=2 * HOUR),
         lambda: site.people.end("none", "Mei"),
         lambda: site.people.get("none"),
     ):
@@ -345,7 +345,7 @@ def test_what_cannot_be_is_refused_by_name(site, working):
         with pytest.raises(Refused) as refused:
             over()
         assert refused.value.refusal is Refusal.OVER
-    assert site.people.start("Wei", site="s1", ends=ENDS + HOUR).begins == ENDS
+    assert site.people.start("Wei", site="s1", lasts=HOUR).begins == ENDS
     assert [one.actor for one in site.people.of_site("s1")] == ["Wei", "Mei"]
     assert [one.actor for one in site.people.running()] == ["Wei"]
 
@@ -365,7 +365,7 @@ def at_once(*jobs):
 
 
 def test_started_by_six_at_once_it_is_one(site):
-    made = at_once(*[lambda: site.people.start("Mei", site="s1", ends=ENDS)] * 6)
+    made = at_once(*[lambda: site.people.start("Mei", site="s1", lasts=2 * HOUR)] * 6)
     assert made.count(Refusal.RUNNING) == 5
     assert len(site.people.of_site("s1")) == 1
 
