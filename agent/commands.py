@@ -15,19 +15,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from agent import checking, consent_commands, log_commands, status_commands
+from agent import checking, consent_commands, device_commands, log_commands, profile_commands, status_commands
 from agent.app import SystemClock, find_profiles
-from agent.guard import Guard
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
 from agent.settings import Settings, load
-from agent.target import Target
 from forewarn import telemetry
 from forewarn.consent import ConsentError
 from forewarn.doctor.diagnosis import Side, examine
 from forewarn.sample import sample
 from forewarn.settings import SettingError, told
-from forewarn.vocabulary import Source, nearest
 
 WRONG = 2
 
@@ -41,6 +38,9 @@ app = typer.Typer(
 app.add_typer(consent_commands.app, name="consent")
 app.command()(status_commands.status)
 app.command()(log_commands.log)
+app.command()(device_commands.match)
+app.command()(device_commands.record)
+app.add_typer(profile_commands.app, name="profiles")
 Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_CONFIG", help="The agent's settings.")]
 _CONFIG = Path("agent.yaml")
 
@@ -91,14 +91,7 @@ def poll(
 ) -> None:
     """Poll one device once and print the records that would be sent."""
     settings, clock = load(config), SystemClock()
-    target = _target(settings, host)
-    guard = Guard(
-        settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
-    )
-    refusal = guard.refuses(Source.SNMP, target.address)
-    if refusal is not None:
-        print(f"{target.address} is not polled: {refusal}. See `forewarn agent consent show`.", file=sys.stderr)
-        raise typer.Exit(1)
+    target = device_commands.allowed(settings, host)
     from agent.snmp.opening import opener
 
     async def polled() -> list[Reading | Happening]:
@@ -109,16 +102,3 @@ def poll(
         print(msgspec.json.format(checking.as_sent(item), indent=2).decode())
     if any(isinstance(item, Reading) and not item.ok for item in items):
         raise typer.Exit(1)
-
-
-def _target(settings: Settings, host: str) -> Target:
-    for device in settings.devices:
-        if host in (device.name, device.address):
-            return device
-    try:
-        return Target(name=host, address=host)
-    except ValueError:
-        near = nearest(host, [device.name for device in settings.devices])
-        what = f"`{host}` is neither an IP address nor a device of the settings{near}"
-        print(what, file=sys.stderr)
-        raise typer.Exit(WRONG) from None

@@ -24,10 +24,13 @@ def _adapter() -> Callable[[str, int, Access, float], Exchange]:
     return gufo.connect
 
 
-def opener(in_flight: int = IN_FLIGHT) -> Callable[[Target], Requester]:
+def opener(
+    in_flight: int = IN_FLIGHT, wrap: Callable[[Exchange], Exchange] = lambda exchange: exchange
+) -> Callable[[Target], Requester]:
     """A function that opens sessions, with at most `in_flight` requests under way over all of them.
 
-    Beside those, some more to devices that did not answer last time, so that they keep nobody waiting.
+    Beside those, some more to devices that did not answer last time, so that they keep nobody waiting. `wrap` may put
+    something between the client and the session.
 
     What it returns raises:
         SnmpError: no socket could be made.
@@ -38,6 +41,6 @@ def opener(in_flight: int = IN_FLIGHT) -> Callable[[Target], Requester]:
 
     def open_session(target: Target) -> Requester:
         exchange = connect(target.address, target.port, target.access(), target.timeout)
-        return Requester(exchange, retries=target.retries, limits=limits)
+        return Requester(wrap(exchange), retries=target.retries, limits=limits)
 
     return open_session
