@@ -26,6 +26,7 @@ async def ingest_page(request: Request) -> None:
     say, parts = visit.say, visit.parts
     with framed(visit, say("ingest"), here="ingest"):
         with heading(say("ingest")):
+            search = ui.input(placeholder=say("search")).props(f'outlined dense clearable aria-label="{say("search")}"')
             tools = ui.row()
         with card(say("checks")):
             health = ui.row().classes("gap-4")
@@ -37,16 +38,23 @@ async def ingest_page(request: Request) -> None:
             with tools:
                 listing.export_button()
 
+            def show() -> None:
+                wanted = (search.value or "").strip().lower()
+                listing.change([_row(visit, one) for one in found if wanted in f"{one.agent} {one.site}".lower()])
+
             async def again() -> None:
+                nonlocal found
                 try:
-                    listing.change([_row(visit, one) for one in await visit.ask(lambda: reads.deliveries(parts))])
+                    found = await visit.ask(lambda: reads.deliveries(parts))
                     checks = await visit.ask(parts.checks)
                 except Unanswered:
                     return  # What stands there is ten seconds old; the next look says more.
+                show()
                 health.clear()
                 with health:
                     _health(visit, checks)
 
+            search.on("update:model-value", show, throttle=0.3)
             ui.timer(_AGAIN_SECONDS, again, immediate=False)
 
         await drawn(visit, visit.ask(lambda: reads.deliveries(parts)), draw)
