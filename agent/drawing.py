@@ -110,7 +110,8 @@ class _Drawing:
         self._settle()
         tables = list(self._tables())
         shape = Shape(self.profile.kind, str(self.profile.id), Source.SNMP, [table for table, _ in tables])
-        watched = {column: tuple(cells) for column, cells in self.rows.items()}
+        taken = {str(link.oid) for group in self.profile.groups() for link in group.links() if link.take}
+        watched = {column: tuple(cells) for column, cells in self.rows.items() if column in taken}
         held = {f"{column}.{row}" for column, cells in watched.items() for row in cells}
         early, late = self._ordered()
         return Plan(

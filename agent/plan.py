@@ -1,7 +1,7 @@
 """What to ask one device for, and where each answer goes: a profile met with the rows that the device has.
 
 A plan is made once, in `agent.drawing`, and serves every poll until the rows change: each poll then asks for exactly
-the objects that exist, packed across tables, and walks only the columns that decide which rows exist. The shape
+the objects that exist, packed across tables, and walks only the columns that are taken as a whole. The shape
 follows from the profile and the row names alone; an object that the device lacks leaves a null.
 """
 
@@ -94,7 +94,7 @@ class Plan:
     oids: list[str]
     """All objects, but for the columns that are walked; `ask` says which of them a poll needs."""
     watched: dict[str, tuple[str, ...]]
-    """Column → the rows it had, in the device's order: other rows need another plan. `walks` says which to walk."""
+    """A column taken as a whole → the rows it had, in the device's order: other rows need another plan."""
     reads: list[Read]
     counts: list[Count]
     gathered: list[Gathered]

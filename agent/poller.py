@@ -1,7 +1,8 @@
 """Polls every device in its own fixed slot of its interval.
 
 The slot follows from the device's name, so that the load of a site is even and the same after every start. A poll
-that takes longer than the interval skips slots, it never stacks; a slow or dead device delays nobody but itself.
+that takes longer than the interval skips slots, it never stacks; a slow or dead device delays nobody but itself. One
+that is down is asked for a single object between its slots, and polled whole at once when it answers.
 Before each poll `permit` is asked, and what it refuses is not polled.
 
 Errors:
@@ -14,11 +15,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
-from agent.contact import Contact, OpenSession
+from agent.contact import Contact, OpenSession, Reachability
+from agent.health import Standing
 from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading, Sink
+from agent.remembered import Memory
 from agent.target import Target
 from forewarn.consent import Refusal
 from forewarn.settings import Mark, Marked, SettingError, Wrong
@@ -29,6 +33,8 @@ __all__ = ["Permit", "Poller", "State", "Target", "UnknownProfile", "poll_once"]
 
 Permit = Callable[[Source, str | None], Refusal | None]
 _log = Log(__name__)
+_SAVE = 30.0
+_MOST_NAMED = 100
 
 
 class UnknownProfile(ValueError):
@@ -37,13 +43,19 @@ class UnknownProfile(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How the polling goes; `lag_seconds` is the latest start since this was last asked, `polls` counts from 0."""
+    """How the polling goes.
+
+    `suspect` failed their last poll, `down` three and more; `lag_seconds` is the latest start since this was last
+    asked, `polls` counts from 0, `troubled` names those that are not up, with their standing and why.
+    """
 
     devices: int
     down: int
+    suspect: int
     refused: int
     polls: int
     lag_seconds: float
+    troubled: Mapping[str, str] = field(default_factory=dict)
 
 
 class Poller:
@@ -56,6 +68,8 @@ class Poller:
         sink: where readings go.
         permit: asked before each poll with the source and the device's address (None: this host); None allows.
         clock: what the slots and rates run on.
+        memory: what is known of the devices from before; saved now and then, and at the end.
+        reach: whether a device answers anything else, when SNMP fails.
     """
 
     def __init__(
@@ -67,14 +81,23 @@ class Poller:
         sink: Sink,
         permit: Permit,
         clock: Clock,
+        memory: Memory | None = None,
+        reach: Reachability | None = None,
     ) -> None:
         check(devices, profiles)
-        self._contacts = [Contact(each, profiles, open_session=open_session, clock=clock) for each in devices]
+        self._memory = memory or Memory(None, [each.name for each in devices])
+        known = self._memory.devices
+        self._contacts = [
+            Contact(
+                each, profiles, open_session=open_session, clock=clock, remembered=known.get(each.name), reach=reach
+            )
+            for each in devices
+        ]
         self._sink = sink
         self._permit = permit
         self._clock = clock
         self._refused: dict[str, Refusal] = {}
-        self._down: set[str] = set()
+        self._silent: set[str] = set()
         self._polls = 0
         self._lag = 0.0
 
@@ -83,30 +106,56 @@ class Poller:
         begun = self._clock.monotonic()
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._remember(), name="remember devices")
                 for contact in self._contacts:
                     tasks.create_task(self._serve(contact, begun), name=f"poll {contact.target.name}")
         finally:
             for contact in self._contacts:
                 contact.close()
+            self._memory.save()
 
     def state(self) -> State:
         """How it goes; sets the lag back to 0."""
         lag, self._lag = self._lag, 0.0
-        return State(len(self._contacts), len(self._down), len(self._refused), self._polls, lag)
+        healths = [each.health for each in self._contacts]
+        down = sum(health.standing is Standing.DOWN for health in healths)
+        suspect = sum(health.standing is Standing.SUSPECT for health in healths)
+        return State(len(healths), down, suspect, len(self._refused), self._polls, lag, self._troubled())
+
+    def _troubled(self) -> dict[str, str]:
+        worst = sorted(self._contacts, key=lambda each: each.health.since)
+        found = (each for each in worst if each.health.standing is not Standing.UP)
+        return {each.target.name: f"{each.health.standing}: {each.why}" for each in islice(found, _MOST_NAMED)}
+
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE)
+            await asyncio.to_thread(self._memory.save)
 
     async def _serve(self, contact: Contact, begun: float) -> None:
         interval = float(contact.target.interval)
         due = begun + slot(contact.target.name, interval)
         while True:
-            await asyncio.sleep(max(due - self._clock.monotonic(), 0))
+            wake = min(due, contact.health.ask_at)
+            await asyncio.sleep(max(wake - self._clock.monotonic(), 0))
             now = self._clock.monotonic()
+            if now < wake:
+                continue
             if now < due:
+                await self._knock(contact)
                 continue
             if now - due < interval:
                 self._lag = max(self._lag, now - due)
             await self._visit(contact)
             missed = (self._clock.monotonic() - due) // interval
             due += interval * (max(missed, 0) + 1)
+
+    async def _knock(self, contact: Contact) -> None:
+        """Asks a device that is down, between its slots."""
+        if self._forbidden(contact):
+            contact.health.answered()  # Nothing is known of it any more; with a consent it is polled whole again.
+        elif await contact.back():
+            await self._visit(contact)
 
     async def _visit(self, contact: Contact) -> None:
         if self._forbidden(contact):
@@ -125,7 +174,7 @@ class Poller:
                 _log.info("polling again", device=name)
             return False
         contact.close()
-        self._down.discard(name)
+        self._silent.discard(name)
         if self._refused.get(name) != refusal:
             self._refused[name] = refusal
             _log.warning("not polled", device=name, address=address, why=str(refusal))
@@ -134,11 +183,11 @@ class Poller:
     def _tell(self, contact: Contact) -> None:
         """Says in the log when a device stops or begins to answer."""
         name = contact.target.name
-        if contact.why and name not in self._down:
-            self._down.add(name)
+        if contact.why and name not in self._silent:
+            self._silent.add(name)
             _log.warning("device does not answer", device=name, address=contact.target.address, why=contact.why)
-        elif not contact.why and name in self._down:
-            self._down.discard(name)
+        elif not contact.why and name in self._silent:
+            self._silent.discard(name)
             _log.info("device answers again", device=name)
 
 

@@ -61,7 +61,7 @@ class PysnmpExchange:
         self._community = CommunityData(access.community, mpModel=0 if self.all_or_none else 1)
         self._commands: dict[str, Any] = {"get": get_cmd, "next": next_cmd, "bulk": bulk_cmd}
         self._transport: Any = None
-        self._dispatcher: Any = None
+        self._dispatcher: Any = None if access.version == "3" else SnmpDispatcher()
 
     async def get(self, oids: Sequence[str]) -> dict[str, Value]:
         """See `Exchange.get`."""
@@ -95,8 +95,7 @@ class PysnmpExchange:
 
     async def send(self, command: Any, wanted: list[ObjectType], given: Sequence[int]) -> Any:
         """One request of pysnmp's, as this version sends it."""
-        if self._dispatcher is None:
-            self._dispatcher = SnmpDispatcher()
+        if self._transport is None:
             self._transport = await self.opened(UdpTransportTarget, Udp6TransportTarget)
         return await command(self._dispatcher, self._community, self._transport, *given, *wanted, lookupMib=False)
 

@@ -51,14 +51,14 @@ class PysnmpUserExchange(PysnmpExchange):
             authProtocol=_AUTHENTICATION[access.authentication] if access.authentication else v3.USM_AUTH_NONE,
             privProtocol=_PRIVACY[access.privacy] if access.privacy else v3.USM_PRIV_NONE,
         )
-        self._engine: Any = None
+        self._engine: Any = self._begun()
         self._told = False
 
     async def send(self, command: Any, wanted: list[Any], given: Sequence[int]) -> Any:
         """See `PysnmpExchange.send`."""
         if self._engine is None:
-            self._engine = v3.SnmpEngine()
-            self._engine.observer.register_observer(self._heard, "rfc3414.processIncomingMsg")
+            self._engine = self._begun()
+        if self._transport is None:
             self._transport = await self.opened(v3.UdpTransportTarget, v3.Udp6TransportTarget)
         context, self._told = v3.ContextData(), False
         answer = await command(self._engine, self._user, self._transport, context, *given, *wanted, lookupMib=False)
@@ -69,6 +69,12 @@ class PysnmpUserExchange(PysnmpExchange):
                 raise Locked(f"{self.peer} answers, but not to user `{self._user.userName}`: {hint}")
         return answer
 
+    def _begun(self) -> Any:
+        """An engine of our own, made before anything is timed: it reads a hundred files."""
+        engine = v3.SnmpEngine()
+        engine.observer.register_observer(self._heard, "rfc3414.processIncomingMsg")
+        return engine
+
     def _heard(self, *_: Any) -> None:
         """The engine said something during this request: who it is, at least."""
         self._told = True
@@ -77,4 +83,4 @@ class PysnmpUserExchange(PysnmpExchange):
         """See `Exchange.close`."""
         if self._engine is not None:
             self._engine.close_dispatcher()
-            self._engine = None
+            self._engine = self._transport = None

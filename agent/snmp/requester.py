@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from agent.snmp.packing import MOST, Packing
-from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
+from agent.snmp.session import Exchange, Misread, Refused, Runaway, SnmpError, Unreachable, Value
 
 T = TypeVar("T")
 
@@ -76,12 +76,21 @@ class Requester:
     async def get_many(self, oids: Sequence[str], into: dict[str, Value] | None = None) -> dict[str, Value]:
         """See `Session.get_many`."""
         got = {} if into is None else into
+        failure: SnmpError | None = None
         begin = 0
         while begin < len(oids):
             # Cut as we go: what the first requests teach holds for the rest.
             end = self._cut(oids, begin)
-            await self._get(oids[begin:end], got)
+            try:
+                await self._get(oids[begin:end], got)
+            except SnmpError as wrong:
+                # One table that hangs costs itself; a device that hangs is left alone.
+                if into is None or failure is not None or not got:
+                    raise
+                failure = wrong
             begin = end
+        if failure is not None:
+            raise failure
         return got
 
     async def rows(self, column: str, *, expected: int | None = None) -> dict[str, Value]:

@@ -31,6 +31,9 @@ from tests.polling import (
 )
 
 
+TABLE_CHANGED = "1.3.6.1.2.1.31.1.5.0"
+
+
 @pytest.fixture
 def responder() -> Iterator[Responder]:
     with Responder() as running:
@@ -68,8 +71,6 @@ def test_a_device_that_falls_silent_keeps_its_shape_and_says_why(responder):
         (Mood.GARBAGE, "(no SNMP message|did not answer)"),
         (Mood.CUT, "no SNMP message"),
         (Mood.WRONG_NUMBER, "did not answer"),
-        (Mood.ENDLESS, "has no end after"),
-        (Mood.CIRCLING, "came back to row"),
         (Mood.NOTHING, "none of the objects asked for"),
     ],
 )
@@ -84,6 +85,32 @@ def test_every_misbehaviour_is_a_failed_reading_with_its_reason(responder, mood,
         assert not bad.ok
         assert re.search(why, bad.why), bad.why
         assert value(bad, "interface", "gi1", "up") is None
+        met.close()
+
+    in_loop(steps)
+
+
+@pytest.mark.parametrize(("mood", "why"), [(Mood.ENDLESS, "has no end after"), (Mood.CIRCLING, "came back to row")])
+def test_a_table_that_cannot_be_walked_costs_a_first_poll_and_no_later_one(responder, mood, why):
+    device = recorded(responder, "switch.generic")
+
+    async def steps() -> None:
+        clock = SteppedClock()
+        device.mood = mood
+        bad = reading(await contact(device, clock).poll())
+        assert not bad.ok
+        assert why in bad.why
+        device.mood = Mood.HONEST
+        met = contact(device, clock)
+        await met.poll()
+        device.mood = mood
+        clock.step(60)
+        assert reading(await met.poll()).why == "", "between two meetings nothing is walked"
+        clock.step(2400)
+        part = reading(await met.poll())
+        assert part.ok
+        assert part.why.startswith("incomplete: its tables were not read anew: the walk of")
+        assert value(part, "interface", "gi1", "up") == 1
         met.close()
 
     in_loop(steps)
@@ -152,12 +179,14 @@ def test_a_row_that_vanishes_leaves_the_shape_and_one_that_appears_joins_it(resp
 
     async def steps() -> None:
         clock = SteppedClock()
+        device.set(TABLE_CHANGED, 67, 100)
         met = contact(device, clock)
         first = reading(await met.poll())
         device.remove(f"{OPER_STATUS}.3")
         clock.step(60)
         second = reading(await met.poll())
         device.set(f"{OPER_STATUS}.3", 2, 1)
+        device.set(TABLE_CHANGED, 67, 360_000_000)
         clock.step(60)
         third = reading(await met.poll())
         ports = [
@@ -180,6 +209,7 @@ def test_an_object_that_vanishes_is_null_and_the_rest_stays(responder):
         met = contact(device, SteppedClock())
         first = reading(await met.poll())
         device.remove("1.3.6.1.2.1.31.1.1.1.15.2")
+        device.remove("1.3.6.1.2.1.2.2.1.5.2")
         second = reading(await met.poll())
         assert second.shape == first.shape
         assert value(second, "interface", "gi2", "speed_bits_per_second") is None
@@ -202,8 +232,9 @@ def test_a_changed_inventory_is_told_after_a_restart(responder):
         device.set("1.3.6.1.4.1.39165.1.3.0", 4, "V5.7.0 build 240101")
         device.set(UPTIME, 67, 500)
         clock.step(60)
-        told = [item for item in await met.poll() if isinstance(item, Happening)]
-        assert told[0].text["firmware"] == "V5.7.0 build 240101"
+        told = {item.kind: item.text for item in await met.poll() if isinstance(item, Happening)}
+        assert told["inventory"]["firmware"] == "V5.7.0 build 240101"
+        assert (told["event"]["event"], told["event"]["after"]) == ("firmware changed", "V5.7.0 build 240101")
         met.close()
 
     in_loop(steps)
@@ -238,7 +269,6 @@ def test_an_answer_nobody_foresaw_fails_one_poll_and_stops_nothing(responder):
 
     async def steps() -> None:
         met = contact(device, SteppedClock())
-        await met.poll()
         device.set(OPER_STATUS, 2, 1)
         device.mood = Mood.CIRCLING
         bad = reading(await met.poll())
