@@ -13,6 +13,7 @@ from agent.reading import Clock
 from agent.settings import Settings
 from forewarn.consent import Consent, Refusal, instant
 from forewarn.doctor.diagnosis import Diagnosis, fail, listed, ok, span, warn
+from forewarn.doctor.machine import there
 from forewarn.doctor.reach import SOON
 from forewarn.vocabulary import Source
 
@@ -43,7 +44,7 @@ def look(settings: Settings, guard: Guard, clock: Clock) -> Iterator[Diagnosis]:
         yield _in_force(consent, clock)
         yield from _left_out(settings, consent, clock)
     key = Path("consent.key")
-    if key.exists():
+    if there(key):
         what = f"{key.absolute()} is the customer's private key, and lies on the agent's machine"
         yield warn("consent", what, "move it to where the customer alone has it: it is needed only to sign")
 

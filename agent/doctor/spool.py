@@ -31,12 +31,12 @@ _LOOK_AT = "see why nothing leaves: broker, consent and collector below"
 def look(settings: Settings) -> Iterator[Diagnosis]:
     """Disk, damage and content."""
     folder = settings.folder / "spool"
-    files = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    files = sorted(folder.glob(f"*{SUFFIX}")) if machine.there(folder) else []
     taken = sum(file.stat().st_size for file in files)
     needs, limit = max(0, settings.spool.limit - taken), amount(settings.spool.limit)
     remedy = f"set `spool.limit` (now {limit}) below what is free"
     yield machine.room(folder, needs=needs, what="the spool", remedy=remedy)
-    for away in sorted(folder.glob(f"*{SUFFIX}{AWAY}")):
+    for away in sorted(folder.glob(f"*{SUFFIX}{AWAY}")) if machine.there(folder) else ():
         what = f"{away} was damaged and set aside"
         yield warn(
             "spool", what, "see that the disk is sound (`smartctl -a`), then keep the file elsewhere or delete it"

@@ -23,6 +23,7 @@ from collector import tables
 from collector.database import Schema, schema
 from collector.settings import Settings
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok, warn
+from forewarn.doctor.machine import there
 
 CHECKED_SECONDS = 5.0
 """How long a SQLite file is read for damage, from its beginning."""
@@ -78,7 +79,7 @@ def _sqlite(folder: Path) -> Generator[Diagnosis, None, Opened]:
     opened = Opened()
     for name in ("journal", "service"):
         file = folder / f"{name}.db"
-        if not file.exists():
+        if not there(file):
             yield ok(f"database {name}", f"{file} is not there yet; the first start makes it")
             continue
         engine = _readable(file)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from collector.doctor.running import Answer
 from collector.settings import Api, Settings
 from forewarn.doctor.diagnosis import Diagnosis, fail, ok, warn
+from forewarn.doctor.machine import there
 
 
 def look(settings: Settings, answer: Answer) -> Iterator[Diagnosis]:
@@ -22,7 +23,7 @@ def look(settings: Settings, answer: Answer) -> Iterator[Diagnosis]:
     if not (settings.console.enabled and settings.role.serves):
         return
     file = settings.folder / "console.secret"
-    if not file.exists():
+    if not there(file):
         yield ok("console", "its session key is not there yet; the first start makes it")
         return
     try:

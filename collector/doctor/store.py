@@ -14,6 +14,7 @@ from collector.doctor.running import Answer
 from collector.series.store import Unavailable
 from collector.settings import Influxdb, Settings
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok
+from forewarn.doctor.machine import there
 
 
 def look(settings: Settings, answer: Answer) -> Iterator[Diagnosis]:
@@ -27,7 +28,7 @@ def look(settings: Settings, answer: Answer) -> Iterator[Diagnosis]:
         yield ok(subject, f"the running collector works with {file}")
     elif said is not None:
         yield fail(subject, said.detail, "see the disk above; values wait in the journal meanwhile")
-    elif not file.exists():
+    elif not there(file):
         yield ok(subject, f"{file} is not there yet; the first start makes it")
     else:
         from collector.series.audit import examined

@@ -109,7 +109,7 @@ class _Attempt:
             if reads:
                 self._until(lambda: bool(trial.heard), listen)
         client.disconnect()
-        self._until(lambda: False, 0.2)
+        self._until(lambda: False, 0.1)  # Lets the farewell out.
         return trial
 
     def _ask(self, reads: list[str], writes: list[str]) -> None:

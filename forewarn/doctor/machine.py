@@ -43,10 +43,23 @@ def program() -> Diagnosis:
     return ok("program", f"forewarn {version}, Python {platform.python_version()}, {system}")
 
 
+def there(path: Path) -> bool:
+    """Whether a path exists, as far as this account can see: behind a closed folder nothing does."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def ground(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if there(each))
+
+
 def folder(path: Path, *, key: str = "folder") -> Diagnosis:
     """Whether a program's folder is there, or can be made, and takes files from this account."""
     subject = f"folder {path}"
-    place = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    place = ground(path)
     if not place.is_dir():
         return fail(subject, f"{place} is a file", f"move it away, or set `{key}` to another folder")
     probe = place / f".doctor-{uuid.uuid4().hex}"
@@ -97,7 +110,7 @@ def room(path: Path, *, needs: int, what: str, remedy: str) -> Diagnosis:
         what: whose bytes those are, for people.
         remedy: what to do beside making room.
     """
-    place = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    place = ground(path)
     subject = f"disk of {path}"
     if not hasattr(os, "statvfs"):
         return ok(subject, "its room cannot be told on this system")
@@ -151,8 +164,8 @@ def secrets_kept(file: Path, settings: msgspec.Struct) -> Iterator[Diagnosis]:
     if os.name != "posix":
         return
     inline, files = _secrets_of(settings)
-    kept = [*([file] if inline and file.exists() else []), *files]
-    open_ones = [path for path in kept if path.exists() and path.stat().st_mode & _OTHERS]
+    kept = [*([file] if inline and there(file) else []), *files]
+    open_ones = [path for path in kept if there(path) and path.stat().st_mode & _OTHERS]
     for path in open_ones:
         mode = f"{path.stat().st_mode & 0o777:o}"
         yield warn(f"secrets in {path}", f"other accounts may read or write it (mode {mode})", f"chmod 600 {path}")
