@@ -124,12 +124,7 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     def look() -> list[Check]:
         return checks(needed)
 
-    gauges = metrics.Gauges(
-        waiting_bytes=(lambda: ingest.intake.waiting_bytes) if ingest is not None else (lambda: 0),
-        connected=lambda: bus.state.connected,
-        checks=look,
-        refused=ingest.refused if ingest is not None else dict,
-    )
+    gauges = _gauges(ingest, bus, look)
     parts = Parts(
         journal=databases.journal,
         service=databases.service,
@@ -152,6 +147,15 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
     collector.add(begin=collector.server.start, end=collector.server.close)
     return collector
+
+
+def _gauges(ingest: _Ingest | None, bus: Bus, look: Callable[[], list[Check]]) -> metrics.Gauges:
+    return metrics.Gauges(
+        waiting_bytes=(lambda: ingest.intake.waiting_bytes) if ingest is not None else (lambda: 0),
+        connected=lambda: bus.state.connected,
+        checks=look,
+        refused=ingest.refused if ingest is not None else dict,
+    )
 
 
 def _serving(settings: Settings, parts: Parts, register: Register, listener: socket.socket) -> Collector:
