@@ -22,7 +22,7 @@ from ulid import ULID
 
 from agent import links, logpage
 from agent import settings as written
-from agent.contact import OpenSession
+from agent.contact import OpenSession, Reachability
 from agent.door import Door
 from agent.guard import DROPPED, GLANCE, Guard
 from agent.itself import Itself
@@ -32,6 +32,7 @@ from agent.poller import Poller, UnknownProfile
 from agent.presence import Presences
 from agent.profile import Profile, load_folder, shipped
 from agent.reading import Clock
+from agent.remembered import Memory
 from agent.settings import Settings
 from agent.spool import Closed, Spool, SpoolError
 from agent.uplink import Identity, Tempo, Uplink
@@ -159,6 +160,7 @@ def build(
     clock: Clock,
     profiles: Mapping[str, Profile],
     open_session: OpenSession,
+    reach: Reachability | None = None,
 ) -> Agent:
     """Puts an agent together.
 
@@ -183,10 +185,24 @@ def build(
     tempo = _tempo(settings)
     uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=tempo, log_book=log_book)
     poller = Poller(
-        settings.devices, profiles=profiles, open_session=open_session, sink=watch, permit=watch.permit, clock=clock
+        settings.devices,
+        profiles=profiles,
+        open_session=open_session,
+        sink=watch,
+        permit=watch.permit,
+        clock=clock,
+        memory=Memory(settings.folder, [device.name for device in settings.devices]),
+        reach=reach,
     )
     itself = Itself(
-        settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, polling=poller.state, clock=clock
+        settings.agent,
+        settings.folder,
+        spool=spool,
+        uplink=uplink,
+        guard=guard,
+        polling=poller.state,
+        troubled=poller.troubled,
+        clock=clock,
     )
     parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
     if settings.devices:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent.guard import Guard
-from agent.poller import State
+from agent.poller import State, Trouble
 from agent.reading import Clock, Reading, Sink
 from agent.spool import Spool
 from agent.uplink import Uplink
@@ -29,7 +29,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What `forewarn agent status` shows; written to `status.json` in the agent's folder every two seconds.
 
     `at` is Unix milliseconds; `forbidden` is why nothing is polled or sent, `held` why the collector takes nothing,
-    `stuck` why the disk takes nothing: each empty when all is well.
+    `stuck` why the disk takes nothing: each empty when all is well. `troubled` has the devices that are not up.
     """
 
     at: int
@@ -49,6 +49,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     in_flight: int
     rewinds: int
     forged: int
+    troubled: dict[str, Trouble] = {}
 
 
 class Itself:
@@ -63,6 +64,7 @@ class Itself:
         uplink: Uplink,
         guard: Guard,
         polling: Callable[[], State],
+        troubled: Callable[[], dict[str, Trouble]],
         clock: Clock,
     ) -> None:
         self._name = name
@@ -71,6 +73,7 @@ class Itself:
         self._uplink = uplink
         self._guard = guard
         self._polling = polling
+        self._troubled = troubled
         self._clock = clock
         self._before: tuple[float, float, int] | None = None
 
@@ -95,6 +98,7 @@ class Itself:
             in_flight=sending.in_flight,
             rewinds=sending.rewinds,
             forged=sending.forged,
+            troubled=self._troubled(),
         )
 
     def reading(self) -> Reading:

@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.contact import Contact, OpenSession, Reachability
 from agent.health import Standing
@@ -29,7 +29,7 @@ from forewarn.settings import Mark, Marked, SettingError, Wrong
 from forewarn.telemetry import Log
 from forewarn.vocabulary import Source, nearest
 
-__all__ = ["Permit", "Poller", "State", "Target", "UnknownProfile", "poll_once"]
+__all__ = ["Permit", "Poller", "State", "Target", "Trouble", "UnknownProfile", "poll_once"]
 
 Permit = Callable[[Source, str | None], Refusal | None]
 _log = Log(__name__)
@@ -41,12 +41,20 @@ class UnknownProfile(ValueError):
     """A target that names a profile there is none of."""
 
 
+class Trouble(NamedTuple):
+    """A device that is not up: `suspect` or `down`, since when (Unix milliseconds), why."""
+
+    standing: str
+    since: int
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How the polling goes.
 
     `suspect` failed their last poll, `down` three and more; `lag_seconds` is the latest start since this was last
-    asked, `polls` counts from 0, `troubled` names those that are not up, with their standing and why.
+    asked, `polls` counts from 0.
     """
 
     devices: int
@@ -55,7 +63,6 @@ class State:
     refused: int
     polls: int
     lag_seconds: float
-    troubled: Mapping[str, str] = field(default_factory=dict)
 
 
 class Poller:
@@ -120,12 +127,16 @@ class Poller:
         healths = [each.health for each in self._contacts]
         down = sum(health.standing is Standing.DOWN for health in healths)
         suspect = sum(health.standing is Standing.SUSPECT for health in healths)
-        return State(len(healths), down, suspect, len(self._refused), self._polls, lag, self._troubled())
+        return State(len(healths), down, suspect, len(self._refused), self._polls, lag)
 
-    def _troubled(self) -> dict[str, str]:
-        worst = sorted(self._contacts, key=lambda each: each.health.since)
-        found = (each for each in worst if each.health.standing is not Standing.UP)
-        return {each.target.name: f"{each.health.standing}: {each.why}" for each in islice(found, _MOST_NAMED)}
+    def troubled(self) -> dict[str, Trouble]:
+        """The devices that are not up, those first that have been so the longest; at most 100."""
+        found = [each for each in self._contacts if each.health.standing is not Standing.UP]
+        found.sort(key=lambda each: each.health.since)
+        return {
+            str(each.target.name): Trouble(str(each.health.standing), each.health.since, each.why)
+            for each in found[:_MOST_NAMED]
+        }
 
     async def _remember(self) -> None:
         while True:

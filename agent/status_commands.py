@@ -8,7 +8,7 @@ Exit codes: 0 all is well; 1 something is to be looked at, or the agent does not
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +19,14 @@ from agent import checking, lately, logpage, logtext, spoken
 from agent.app import SystemClock
 from agent.checking import Seen
 from agent.guard import WITHDRAWN, withdrawn_at
+from agent.health import Standing
 from agent.itself import Status
 from agent.lately import Lately, Polled
 from agent.log_commands import CONFIG, AsJson, Config, Folder
 from agent.loglines import LOST, Story, still_waiting
 from agent.logpage import CONFIRMED, LEFT
 from agent.logreading import Reader
+from agent.poller import Trouble
 from agent.settings import CONSENT, load
 from agent.waiting import waiting
 from forewarn import consent as consents
@@ -143,7 +145,7 @@ def _shown(found: Found) -> Iterator[str]:
     yield from _delivery(found)
     if seen is not None:
         yield ""
-        yield from _devices(seen, found.now)
+        yield from _devices(seen, found.now, found.status.troubled)
         yield from _refused(seen)
     yield from _lost(found.departed)
     yield ""
@@ -198,27 +200,39 @@ def _delivery(found: Found) -> Iterator[str]:
         yield f"forged     {said.forged:,} acknowledgements that the collector did not make were ignored"
 
 
-def _devices(seen: Lately, now: int) -> Iterator[str]:
+def _devices(seen: Lately, now: int, troubled: Mapping[str, Trouble]) -> Iterator[str]:
     rows = [("DEVICE", "ADDRESS", "EVERY", "READ AS", "LAST READ", "HOW IT WENT")]
     for device in seen.devices:
         at = spoken.hour(device.at, now) if device.at else "never"
-        rows.append((device.name, device.address, spoken.span(device.every), device.profile, at, _outcome(device)))
+        rows.append(
+            (
+                device.name,
+                device.address,
+                spoken.span(device.every),
+                device.profile,
+                at,
+                outcome(device, troubled.get(device.name)),
+            )
+        )
     widths = [max(logtext.width(row[at]) for row in rows) for at in range(5)]
     for row in rows:
         padded = [logtext.padded_to(text, width) for text, width in zip(row, widths, strict=False)]
         yield "  ".join([*padded, row[-1]]).rstrip()
 
 
-def _outcome(device: Polled) -> str:
+def outcome(device: Polled, trouble: Trouble | None) -> str:
+    """How the last poll of a device went, in words."""
     if device.refused:
         return f"not read: {device.refused}"
     if not device.at:
         return "not read yet"
     if not device.ok:
-        return f"could not be read: {device.why}"
+        down = f"DOWN since {spoken.instant(trouble.since)}" if trouble and trouble.standing == Standing.DOWN else ""
+        return f"{down or 'could not be read'}: {device.why}"
     if device.kind == "agent":
         return f"reports on itself, {device.values} values"
-    return "answered, 1 value" if device.values == 1 else f"answered, {device.values} values"
+    what = "1 value" if device.values == 1 else f"{device.values} values"
+    return f"answered, {what}" + (f"; {device.why}" if device.why else "")
 
 
 def _refused(seen: Lately) -> Iterator[str]:
