@@ -6,6 +6,7 @@ Errors: those of `agent.snmp.session`, and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -51,7 +52,10 @@ async def meet(
     drawn = await drawing.make(profile, session, before=before)
     found = await session.get_many(matching.wanted_texts(profile))
     inventory = matching.inventory(fit, shown.known, found)
-    around = neighbours.text(await neighbours.read(profile.neighbours, session))
+    around = ""
+    # Some switches fall silent on these tables: that costs a text of the inventory, not the poll.
+    with contextlib.suppress(SnmpError):
+        around = neighbours.text(await neighbours.read(profile.neighbours, session))
     return Met(drawn, inventory | ({"neighbours": around} if around else {}))
 
 

@@ -132,8 +132,9 @@ def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) 
     """Which device hangs on which port, of all that the switches of a site know.
 
     A port behind which there is another switch is no device's port: it says so itself, it has more than `FEW`
-    addresses, or the address of a known switch is among them. Of the other ports that know a device's address, the one
-    with the fewest addresses has it; when two are equal, nobody can tell, and the device has none.
+    addresses, the address of a known switch is among them, or a switch that knows both this switch and the device
+    knows them on two ports, so that the device cannot be behind this one. Of the other ports that know a device's
+    address, the one with the fewest addresses has it; when two are equal, nobody can tell, and the device has none.
 
     Args:
         switches: by name, what each knows.
@@ -143,18 +144,27 @@ def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) 
         By name of the device. No device hangs on itself.
     """
     owners = {plain: name for name, given in macs.items() if (plain := plain_mac(given))}
-    switch_macs = {plain for plain, name in owners.items() if name in switches}
+    places = {
+        switch: {owners[plain]: each.port for each in knows if (plain := plain_mac(each.mac)) in owners}
+        for switch, knows in switches.items()
+    }
     found: dict[str, list[tuple[int, Link]]] = {}
     for switch, knows in switches.items():
         for port, there in _by_port(knows).items():
             behind = {plain for each in there if (plain := plain_mac(each.mac))}
-            if any(each.forwards or each.many for each in there) or behind & switch_macs or len(behind) > FEW:
+            names = {owners[plain] for plain in behind & owners.keys()}
+            if any(each.forwards or each.many for each in there) or len(behind) > FEW or names & switches.keys():
                 continue
             poe = next((each.poe_port for each in there if each.poe_port), "")
-            for plain in behind & owners.keys():
-                if owners[plain] != switch:
-                    found.setdefault(owners[plain], []).append((len(behind), Link(switch, port, poe)))
+            for name in names:
+                if not any(_apart(known, switch, name) for known in places.values()):
+                    found.setdefault(name, []).append((len(behind), Link(switch, port, poe)))
     return {name: link for name, each in sorted(found.items()) if (link := _only(each)) is not None}
+
+
+def _apart(known: Mapping[str, str], switch: str, device: str) -> bool:
+    """Whether somebody knows a switch and a device on two ports."""
+    return switch in known and device in known and known[switch] != known[device]
 
 
 def plain_mac(given: str) -> str:

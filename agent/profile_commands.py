@@ -18,7 +18,7 @@ from agent import profile as profiles_of
 from agent.faults import remarks
 from agent.language import Profile
 from agent.settings import load
-from forewarn.settings import Wrong
+from forewarn.settings import UNITS, Duration, Wrong
 from forewarn.vocabulary import nearest
 
 WRONG = 2
@@ -45,7 +45,8 @@ def check(
     for remark in sorted(told):
         print(f"{remark} (allowed)")
     said = ", ".join(str(profile.id) for profile in own)
-    print(f"{len(own)} profiles without a mistake: {said}" if own else f"{path}: no profiles (*.yaml)")
+    count = "1 profile" if len(own) == 1 else f"{len(own)} profiles"
+    print(f"{count} without a mistake: {said}" if own else f"{path}: no profiles (*.yaml)")
     raise typer.Exit(1 if told or not own else 0)
 
 
@@ -100,6 +101,8 @@ def _plain(value: Any) -> Any:
         return {_plain(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
+    if isinstance(value, Duration):
+        return _duration(value)
     if isinstance(value, bool) or value is None:
         return value
     return _number(value) if isinstance(value, float) else value if isinstance(value, int) else str(value)
@@ -110,6 +113,13 @@ def _is_default(value: msgspec.Struct, field: msgspec.structs.FieldInfo) -> bool
     if field.default_factory is not msgspec.NODEFAULT:
         return bool(given == field.default_factory())
     return bool(given == field.default)
+
+
+def _duration(value: float) -> str:
+    """As a person writes it: `1h`."""
+    fitting = (unit for unit, size in sorted(UNITS.items(), key=lambda one: -one[1]) if value % size == 0)
+    unit = next(fitting, "ms")
+    return f"{round(value / UNITS[unit])}{unit}"
 
 
 def _number(value: float) -> float:

@@ -23,6 +23,16 @@ from agent.profile import Column
         (b"n/a", None),
         (b"", None),
         (b"15 parsecs", None),
+        (b"N/A", None),
+        (b"2019-03-21 11:43:22", None),
+        (b"12:30", None),
+        (b"10.0.0.7", None),
+        (b"1,024 MB", None),
+        (b"0,125 V", 0.125),
+        ("36.5 \u00b0C".encode(), 36.5),
+        (b"1000MHZ", 1e9),
+        (b"12 hours", 43200),
+        (b"42 PERCENT\0", 42),
         (42, 42),
     ],
 )
@@ -52,11 +62,45 @@ def test_a_flag_is_null_for_a_code_that_is_neither_on_nor_off():
     assert [up(1), up(2), up(4)] == [1, 0, None]
 
 
+def test_a_status_may_name_what_every_other_code_means():
+    status = converter(Column(type="status", codes={"0": "ok"}, default="critical"))
+    assert [status(0), status(7), status(b"what")] == [0, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "flag", "worst"),
+    [
+        ("bits", b"\x40\x01", 1, 2),
+        ("bits", b"\x40", 1, 1),
+        ("bits", b"\x00\x01", 1, 2),
+        ("bits", b"\x80", 0, 0),
+        ("bits", b"", 0, 0),
+        ("bits", 5, None, None),
+        ("mask", 0b10, 1, 1),
+        ("mask", 1 << 15 | 0b10, 1, 2),
+        ("mask", 1, 0, 0),
+        ("mask", b"text", None, None),
+        ("bit_text", b"01" + b"0" * 13 + b"1", 1, 2),
+        ("bit_text", b"01", 1, 1),
+        ("bit_text", b"1000", 0, 0),
+        ("bit_text", b"01x", None, None),
+    ],
+)
+def test_bits_are_a_flag_or_the_worst_of_what_is_set(kind, shown, flag, worst):
+    assert converter(Column(type=kind, on=["1", "15"]))(shown) == flag
+    assert converter(Column(type=kind, codes={"1": "warning", "15": "critical"}))(shown) == worst
+
+
+def test_timeticks_are_seconds():
+    assert converter(Column(type="timeticks"))(987_600) == 9876
+
+
 def test_not_a_number_is_null():
     gauge = converter(Column(type="gauge"))
     assert gauge(float("nan")) is None
     assert gauge(float("inf")) is None
     assert gauge(b"garbage") is None
+    assert gauge(b"1_000") is None
 
 
 def test_text_is_shown_as_text_and_octets_in_hexadecimal():
@@ -75,7 +119,31 @@ def test_a_formula_with_an_unknown_column_is_unknown():
     assert share({"used": 1e308, "size": 1e-308}) is None
 
 
-@pytest.mark.parametrize("text", ["__import__('os')", "a.b", "a[0]", "1 if a else 2", "a and b", "'text'", "a +", ""])
+def test_a_formula_takes_powers_of_ten():
+    reading = parse("shown / pow10(digits)").evaluate
+    assert parse("shown / pow10(digits)").names == {"shown", "digits"}
+    assert reading({"shown": 3.0, "digits": 1.0}) == 0.3
+    assert reading({"shown": 3.0, "digits": None}) is None
+    assert reading({"shown": 3.0, "digits": -400.0}) is None
+    assert reading({"shown": 3.0, "digits": 400.0}) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "a.b",
+        "a[0]",
+        "1 if a else 2",
+        "a and b",
+        "'text'",
+        "a +",
+        "",
+        "pow10()",
+        "pow10(a, b)",
+        "pow(a)",
+    ],
+)
 def test_a_formula_can_do_sums_and_nothing_else(text):
     with pytest.raises(FormulaError):
         parse(text)
