@@ -47,9 +47,8 @@ def look(settings: Settings, answer: Answer, works: bool) -> Iterator[Diagnosis]
         remedy = f"see above; when it is refused: {_KNOWN_BY}"
         yield fail(brokers.place(broker), f"the running collector is not connected: {said.detail}", remedy)
     elif works:
-        yield ok(
-            brokers.place(broker), "a collector elsewhere is at work with these databases: its login is left alone"
-        )
+        what = "a collector has worked with these databases in the last half minute: its login is left alone"
+        yield ok(brokers.place(broker), f"{what}; if it was stopped, look again")
     elif not failed:
         reads, writes = signals.block_filter(), [signals.ack_topic(_NOBODY)]
         yield from brokers.tried(broker, Wanted(f"{broker.user or 'forewarn'}-doctor", reads, writes, _KNOWN_BY))

@@ -14,7 +14,7 @@ from collector import tables
 from collector.doctor.databases import Opened
 from collector.opening import rule_texts
 from collector.settings import Settings
-from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, listed, mistakes, ok
+from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, listed, mistakes, ok, warn
 from forewarn.settings import SettingError
 from rules.ruleset import Ruleset, ruleset
 from rules.testing import run_test
@@ -26,6 +26,10 @@ def look(settings: Settings, opened: Opened, progress: Progress) -> Iterator[Dia
         return
     try:
         found = ruleset(rule_texts(settings.rules))
+        if not found.rules:
+            remedy = "set `rules.library: true`, or name folders with your own in `rules.folders`"
+            yield warn("rules", "there is none: no ticket will ever open", remedy)
+            return
         yield ok("rules", f"{len(found.rules)} rules")
         yield from _tested(found, progress)
     except SettingError as wrong:

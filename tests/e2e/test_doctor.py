@@ -28,9 +28,11 @@ def test_it_sees_both_sides_at_work_and_neither_notices_it(tmp_path: Path) -> No
         until(lambda: run.missing() == [], "the collector is connected")
         site = WholeSite(run, tmp_path)
         site.enrol([])
+        status = tmp_path / "agent" / "status.json"
         run.reload_broker()
         site.start()
         until(lambda: site.committed() >= 3, "records are committed")
+        until(lambda: '"connected": true' in status.read_text(), "the status file says so, two seconds later at most")
 
         told = looked(tmp_path, "doctor", "--json")
         assert told.returncode == 0, told.stdout + told.stderr

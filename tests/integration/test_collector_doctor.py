@@ -90,6 +90,7 @@ def test_before_the_first_start_nothing_fails_but_the_broker_and_nothing_is_made
     found.well("series store", "is not there yet")
     found.well("port 127.0.0.1:", "is free")
     found.warns("collector", "does not answer at", "`forewarn collector run` starts it")
+    found.warns("rules", "no ticket will ever open", "set `rules.library: true`")
     assert [path.name for path in house.folder.iterdir()] == ["collector.yaml"]
 
 
