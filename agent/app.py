@@ -173,10 +173,7 @@ def build(
     guard = Guard(
         settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
     )
-    keeping = settings.spool
-    spool = Spool(
-        settings.folder / "spool", clock=clock, limit=keeping.limit, linger=keeping.linger, ledger=keeping.ledger
-    )
+    spool = _spool(settings, clock)
     log_book = _log_book(settings, spool, guard, clock)
     watch = Watch(settings, door=Door(guard, spool, clock), guard=guard, log_book=log_book, clock=clock)
     key = signals.derive(settings.revealed(), "ack")
@@ -184,6 +181,7 @@ def build(
     presences = Presences(settings.folder, settings.agent, boot)
     tempo = _tempo(settings)
     uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=tempo, log_book=log_book)
+    memory = Memory(settings.folder, [device.name for device in settings.devices])
     poller = Poller(
         settings.devices,
         profiles=profiles,
@@ -191,27 +189,14 @@ def build(
         sink=watch,
         permit=watch.permit,
         clock=clock,
-        memory=Memory(settings.folder, [device.name for device in settings.devices]),
+        memory=memory,
         reach=reach,
     )
     itself = Itself(
-        settings.agent,
-        settings.folder,
-        spool=spool,
-        uplink=uplink,
-        guard=guard,
-        polling=poller.state,
-        troubled=poller.troubled,
-        clock=clock,
+        settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, poller=poller, clock=clock
     )
     parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
-    if settings.devices:
-        parts.append(poller.run)
-    if settings.host.enabled:
-        from agent.host import Host
-
-        host = Host(settings.host_name, clock=clock, links=links.said(settings.host))
-        parts.append(partial(host.run, interval=settings.host.interval, sink=watch, permit=watch.permit))
+    parts += _sources(settings, poller, watch, clock)
     return Agent(
         bus=bus,
         guard=guard,
@@ -223,6 +208,22 @@ def build(
         clock_watch=ClockWatch(clock),
         parts=parts,
     )
+
+
+def _spool(settings: Settings, clock: Clock) -> Spool:
+    kept = settings.spool
+    return Spool(settings.folder / "spool", clock=clock, limit=kept.limit, linger=kept.linger, ledger=kept.ledger)
+
+
+def _sources(settings: Settings, poller: Poller, watch: Watch, clock: Clock) -> list[Part]:
+    """What reads the devices and this machine."""
+    parts: list[Part] = [poller.run] if settings.devices else []
+    if settings.host.enabled:
+        from agent.host import Host
+
+        host = Host(settings.host_name, clock=clock, links=links.said(settings.host))
+        parts.append(partial(host.run, interval=settings.host.interval, sink=watch, permit=watch.permit))
+    return parts
 
 
 def _log_book(settings: Settings, spool: Spool, guard: Guard, clock: Clock) -> LogBook:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from agent.guard import Guard
-from agent.poller import State, Trouble
+from agent.poller import Poller, Trouble
 from agent.reading import Clock, Reading, Sink
 from agent.spool import Spool
 from agent.uplink import Uplink
@@ -63,8 +62,7 @@ class Itself:
         spool: Spool,
         uplink: Uplink,
         guard: Guard,
-        polling: Callable[[], State],
-        troubled: Callable[[], dict[str, Trouble]],
+        poller: Poller,
         clock: Clock,
     ) -> None:
         self._name = name
@@ -72,8 +70,7 @@ class Itself:
         self._spool = spool
         self._uplink = uplink
         self._guard = guard
-        self._polling = polling
-        self._troubled = troubled
+        self._poller = poller
         self._clock = clock
         self._before: tuple[float, float, int] | None = None
 
@@ -98,12 +95,12 @@ class Itself:
             in_flight=sending.in_flight,
             rewinds=sending.rewinds,
             forged=sending.forged,
-            troubled=self._troubled(),
+            troubled=self._poller.troubled(),
         )
 
     def reading(self) -> Reading:
         """One record about the agent; rates are null the first time."""
-        standing, polling = self._spool.standing, self._polling()
+        standing, polling = self._spool.standing, self._poller.state()
         at, spent, polls = self._clock.monotonic(), time.process_time(), polling.polls
         before, self._before = self._before, (at, spent, polls)
         seconds = at - before[0] if before else 0.0
