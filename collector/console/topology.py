@@ -80,7 +80,7 @@ class Tree:
             with card(say("topology")):
                 ui.label(say("topology_none")).classes("fw-soft")
             return
-        with ui.column().classes("w-full gap-1"):
+        with ui.column().classes("w-full gap-1 fw-tree"):
             ui.label(say("topology")).classes("fw-title")
             with ui.row().classes("fw-tools"):
                 by = ui.toggle({relation: say(f"by_{relation}") for relation in LINKS}, value=self._relation)

@@ -31,8 +31,8 @@ def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def tree(of: Browser) -> list[str]:
-    """The rows of the last table of the site's page, each as one line."""
-    script = "return [...[...document.querySelectorAll('.fw-table')].at(-1).querySelectorAll('tbody tr')]"
+    """The rows of the tree as a person sees them, each as one line."""
+    script = "return [...document.querySelectorAll('.fw-tree tbody tr')]"
     script += ".map(row => [...row.children].filter(one => one.offsetParent).map(one => one.innerText.trim().replace(/\\s+/g, ' ')).join(' | '))"
     found: list[str] = of.driver.execute_script(script)
     return found
@@ -59,7 +59,7 @@ def test_a_site_shows_what_hangs_on_what_in_three_ways(engineer: Browser, langua
     engineer.press(by_ups)
     engineer.until(lambda: names(engineer)[:4] == ["ups-1", "nvr-1", "sw-1", apart], "the tree by UPS")
     assert trouble in engineer.text()
-    engineer.find(".q-checkbox").click()
+    engineer.find(".fw-tree .q-checkbox").click()
     engineer.until(lambda: names(engineer) == ["ups-1", "nvr-1", apart, "cam-gate"], "only what is in trouble")
     assert engineer.complaints == []
 
@@ -87,7 +87,7 @@ def test_the_tree_is_exported_with_the_way_to_each_device(engineer: Browser, tmp
     engineer.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     engineer.open("/sites/harbour")
     file = tmp_path / "topology-harbour.csv"
-    within = "//div[contains(@class,'fw-tools')]"
+    within = "//div[contains(@class,'fw-tree')]"
     engineer.press_until("Export CSV", file.is_file, "the file is there", within)
     lines = file.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "Device,Port or channel,State,Kind,Open tickets"
