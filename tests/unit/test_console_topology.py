@@ -60,6 +60,7 @@ def test_a_port_has_its_link_and_its_power_by_whatever_it_is_called() -> None:
     assert ports.find("sw-1", "4") == Port("Gi1/0/4", up=True, watts=None)
     assert (ports.find("sw-1", "5"), ports.find("sw-2", "3")) == (None, None)
     assert Ports({}, NOW).find("sw-1", "3") is None
+    assert shown(age=STALE_MS + 1).ports.find("sw-1", "3") == Port("Gi1/0/3", up=None, watts=None)
 
 
 def test_a_device_is_as_its_worst_ticket_then_as_its_last_poll() -> None:
