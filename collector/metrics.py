@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Source
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -112,10 +112,11 @@ class Figures(Source):
     def _tickets(self) -> list[Metric]:
         ticket = tables.ticket
         family = GaugeMetricFamily("forewarn_tickets", "Tickets by state and severity.", labels=["state", "severity"])
-        query = select(ticket.c.state, ticket.c.severity, func.count()).group_by(ticket.c.state, ticket.c.severity)
+        state = case((ticket.c.held.is_not(None), "held"), else_=ticket.c.state)
+        query = select(state, ticket.c.severity, func.count()).group_by(state, ticket.c.severity)
         with reading(self._service) as connection:
-            for state, severity, count in connection.execute(query):
-                family.add_metric([state, severity], count)
+            for standing, severity, count in connection.execute(query):
+                family.add_metric([standing, severity], count)
         return [family]
 
     def _outbox(self) -> list[Metric]:

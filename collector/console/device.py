@@ -27,6 +27,7 @@ from collector.console.frame import (
 )
 from collector.console.labels import field_label, inventory_label, inventory_rank, table_label
 from collector.console.listing import Cell, Column, listed
+from collector.console.maintenance import bands, begin_button, working
 from collector.console.standing import Newest
 from collector.console.tickets import brief
 from collector.console.topology import Picture, picture, place
@@ -76,7 +77,9 @@ def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
     say, site, device = visit.say, row["site"], row["device"]
     with heading(device, way=[(say("fleet"), "/"), (site, path("sites", site))]):
         state = ui.row()
+        begin_button(visit, site, device)
         ui.link(f"+ {say('new_ticket')}", f"/tickets/new?site={path(site)[1:]}&device={path(device)[1:]}")
+    later(visit, lambda: visit.ask(lambda: working(visit, site)), lambda shown: bands(visit, shown))
     store = visit.parts.store
     with ui.element("div").classes("fw-main"):
         with ui.element("div").classes("fw-col"):

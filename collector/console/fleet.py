@@ -8,8 +8,9 @@ from fastapi import Request
 from nicegui import ui
 
 from collector.console import reads
-from collector.console.frame import TONES, drawn, framed, heading, path, tiles, visit_of
+from collector.console.frame import TONES, drawn, framed, heading, later, path, tiles, visit_of
 from collector.console.listing import Cell, Column, Listing, Row
+from collector.console.maintenance import bands, working
 from collector.console.reads import SiteLine
 from collector.console.visit import Unanswered, Visit
 
@@ -32,6 +33,7 @@ def _draw(visit: Visit, sites: list[SiteLine]) -> None:
     with heading(say("fleet")):
         search = ui.input(placeholder=say("search")).props(f'outlined dense clearable aria-label="{say("search")}"')
         tools = ui.row()
+    work = later(visit, lambda: visit.ask(lambda: working(visit)), lambda shown: bands(visit, shown))
     place = ui.column().classes("w-full gap-4")
     with place:
         _figures(visit, sites)
@@ -56,6 +58,7 @@ def _draw(visit: Visit, sites: list[SiteLine]) -> None:
             sites = await visit.ask(lambda: reads.sites(visit.parts))
         except Unanswered:
             return  # The next look says more; what stands there is thirty seconds old.
+        await work()
         place.clear()
         with place:
             _figures(visit, sites)

@@ -21,7 +21,7 @@ from collector.console.door import Door
 from collector.console.visit import Threads, Visit, preferences
 from rules.ruleset import Ruleset
 
-PAGES = ("fleet", "site", "device", "tickets", "ticket", "ingest", "rules")
+PAGES = ("fleet", "site", "device", "tickets", "ticket", "maintenance", "ingest", "rules")
 _API = (PREFIX, "/livez", "/readyz", "/metrics")
 
 

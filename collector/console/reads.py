@@ -21,6 +21,8 @@ STALE_MS = 15 * 60 * 1000
 """A poll older than this says nothing of how a device is now."""
 
 _t, _a, _d = tables.ticket, tables.agent, tables.device
+_TO_BE_SEEN = (_t.c.state == State.OPEN, _t.c.held.is_(None))
+"""Open tickets, but for those a maintenance holds."""
 
 
 class Open(NamedTuple):
@@ -76,7 +78,7 @@ class Site(NamedTuple):
 
 def _open_by(connection: Connection, column: Any, *conditions: Any) -> dict[str, Open]:
     new = func.sum(case((_t.c.acknowledged_by == "", 1), else_=0))
-    query = select(column, _t.c.severity, func.count(), new).where(_t.c.state == State.OPEN, *conditions)
+    query = select(column, _t.c.severity, func.count(), new).where(*_TO_BE_SEEN, *conditions)
     found: dict[str, Open] = {}
     for key, severity, count, unseen in connection.execute(query.group_by(column, _t.c.severity)):
         before = found.get(key, Open())
@@ -193,16 +195,6 @@ def device_names(parts: Parts, of: str) -> list[str]:
     """The devices of a site."""
     with reading(parts.service) as connection:
         return list(connection.execute(select(_d.c.device).where(_d.c.site == of).order_by(_d.c.device)).scalars())
-
-
-def tickets_by_rule(parts: Parts) -> dict[str, dict[str, int]]:
-    """How many tickets each rule has made, by state."""
-    query = select(_t.c.rule, _t.c.state, func.count()).group_by(_t.c.rule, _t.c.state)
-    found: dict[str, dict[str, int]] = {}
-    with reading(parts.service) as connection:
-        for rule, state, count in connection.execute(query):
-            found.setdefault(rule, {})[state] = count
-    return found
 
 
 def earlier(parts: Parts, ticket: Ticket, most: int = 10) -> list[Ticket]:

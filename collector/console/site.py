@@ -11,12 +11,14 @@ from collector.api.ingest import Ingest
 from collector.console import reads
 from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.listing import Cell, Column, Row, listed
+from collector.console.maintenance import bands, begin_button, past, working
 from collector.console.reads import AgentLine, ConsentLine, Open, Site
 from collector.console.standing import RANK, Newest
 from collector.console.tickets import ticket_columns, ticket_row
 from collector.console.topology import Picture, Tree, picture
 from collector.console.visit import Visit
 from collector.tickets.lifecycle import State
+from collector.tickets.maintenance import HeldTicket, Maintenance
 from collector.tickets.ticket import Search
 
 _CONSENT_TONES = {"in_force": "good", "future": "", "over": "warn", "withdrawn": "bad"}
@@ -40,7 +42,9 @@ async def site_page(request: Request, site: str) -> None:
 def _draw(visit: Visit, site: Site) -> None:
     say = visit.say
     with heading(site.name, way=[(say("fleet"), "/")]):
+        begin_button(visit, site.id)
         ui.link(f"+ {say('new_ticket')}", f"/tickets/new?site={path(site.id)[1:]}")
+    later(visit, lambda: visit.ask(lambda: working(visit, site.id)), lambda shown: bands(visit, shown))
     if not any(line.word == "in_force" for line in site.consents):
         with ui.row().classes("fw-notice").props('role="alert"'):
             ui.label(say("consent_none"))
@@ -53,13 +57,20 @@ def _draw(visit: Visit, site: Site) -> None:
         with card(say("consent")):
             for line in site.consents[:3]:
                 _consent(visit, line)
-    wanted = Search(site=site.id, states=(State.OPEN,))
+    wanted = Search(site=site.id, states=(State.OPEN,), held=False)
     _tickets(visit, wanted)
     later(
         visit,
         lambda: visit.ask_store(lambda: visit.parts.store.last(site.id)),
         lambda newest: _devices(visit, site, newest),
     )
+    later(visit, lambda: visit.ask(lambda: _maintenances(visit, site.id)), lambda found: past(visit, found, site.id))
+
+
+def _maintenances(visit: Visit, site: str) -> list[tuple[Maintenance, list[HeldTicket]]]:
+    found = visit.parts.maintenances.of_site(site)
+    held = visit.parts.maintenances.tickets([one.id for one in found])
+    return [(one, held[one.id]) for one in found]
 
 
 def _tickets(visit: Visit, wanted: Search) -> None:

@@ -12,12 +12,14 @@ from collector.console.acts import buttons
 from collector.console.charts import Forecast, Lines, chart
 from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.labels import field_label, table_label
+from collector.console.maintenance import held_notice
 from collector.console.sentences import Focus, Sentence, focus, plain_fields, told
 from collector.console.tickets import brief
 from collector.console.units import is_state, unit
 from collector.console.visit import Visit
 from collector.series.store import Points, SeriesKey
 from collector.tickets.lifecycle import SYSTEM, Kind, State
+from collector.tickets.maintenance import Maintenance
 from collector.tickets.ticket import Event, Ticket, Unknown
 from forewarn.vocabulary import TABLES
 from rules.finding import Reason
@@ -36,6 +38,7 @@ class Whole(NamedTuple):
     ticket: Ticket
     events: list[Event]
     earlier: list[Ticket]
+    held: Maintenance | None
 
 
 @ui.page("/tickets/{ticket}")
@@ -59,7 +62,8 @@ def _whole(visit: Visit, id_: str) -> Whole | None:
         ticket = book.get(id_)
     except Unknown:
         return None
-    return Whole(ticket, book.history(id_), reads.earlier(visit.parts, ticket))
+    held = visit.parts.maintenances.get(ticket.held) if ticket.held is not None else None
+    return Whole(ticket, book.history(id_), reads.earlier(visit.parts, ticket), held)
 
 
 def _draw(visit: Visit, whole: Whole) -> None:
@@ -69,8 +73,12 @@ def _draw(visit: Visit, whole: Whole) -> None:
         badge(say(ticket.state.value), "good" if ticket.state is not State.OPEN else "")
         if ticket.false_at is not None:
             badge(say("false_alarm"), "warn")
+        if ticket.held is not None:
+            badge(say("ticket_held"), "warn")
         if ticket.rule:
             badge(say("holds" if ticket.holds else "recovered"), "bad" if ticket.holds else "good")
+    if whole.held is not None:
+        held_notice(visit, whole.held)
     with ui.row().classes("fw-tools"):
         buttons(visit, ticket)
     with ui.element("div").classes("fw-main"):
@@ -210,15 +218,26 @@ def _said(visit: Visit, event: Event) -> str:
     detail, say = event.detail, visit.say
     if event.kind is Kind.ASSIGNED:
         return say("to_whom", who=detail.get("assignee") or say("nobody"))
-    if "successor" in detail:
-        return f"({say('succeeded_by')})"
-    if "false_alarm" in detail:
-        return f"({say('false_alarm')})"
+    by_the_system = _said_by_system(visit, event)
+    if by_the_system:
+        return f"({by_the_system})"
     words = detail.get("cause") or detail.get("note") or detail.get("why")
     if words:
         return f"\n{words}"
+    return ""
+
+
+def _said_by_system(visit: Visit, event: Event) -> str:
+    """Why the system did it, or the severity it saw."""
+    detail, say = event.detail, visit.say
+    if "successor" in detail:
+        return say("succeeded_by")
+    if "false_alarm" in detail:
+        return say("false_alarm")
+    if "maintenance" in detail:
+        return say("event_over_in_work" if event.kind is Kind.CLOSED else "event_for_work", who=detail["by"])
     if event.actor == SYSTEM and "severity" in detail and event.kind is not Kind.RECOVERED:
-        return f"({say(detail['severity'])})"
+        return say(detail["severity"])
     return ""
 
 
