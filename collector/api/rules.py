@@ -126,6 +126,12 @@ def lines(parts: Parts) -> list[Line]:
     return found
 
 
+def bare(rules: ruleset.Ruleset) -> list[Line]:
+    """The rules without what the database knows of them."""
+    sizes = _sizes(rules)
+    return [Line(rule, sizes[rule.id], None, None, {}) for rule in rules.rules]
+
+
 @lru_cache(maxsize=4)
 def _sizes(rules: ruleset.Ruleset) -> dict[str, int]:
     return Engine(rules).state_bytes

@@ -10,7 +10,7 @@ from collector.console.words import Say
 from rules.finding import Evidence, Reason
 from rules.language import Call, Comparison, Field, Logic, Negative, Node, Not, Number, Unreadable, condition
 
-_SIGNS = {"<": "ev_below", "<=": "ev_at_most", ">": "ev_above", ">=": "ev_at_least", "==": "ev_equal", "!=": "ev_other"}
+SIGNS = {"<": "ev_below", "<=": "ev_at_most", ">": "ev_above", ">=": "ev_at_least", "==": "ev_equal", "!=": "ev_other"}
 _OVER = ("avg", "min", "max", "ewma")
 _PLAIN = ("rate", "delta", "prev")
 
@@ -96,7 +96,7 @@ def _fields(node: Node) -> list[str]:
 def _sentence(evidence: Evidence, say: Say) -> Sentence:
     tree = comparison(evidence.text)
     what = described(tree.left, say) if tree is not None else evidence.text
-    sign = _SIGNS[tree.sign] if tree is not None else "ev_limit"
+    sign = SIGNS[tree.sign] if tree is not None else "ev_limit"
     value = float("inf") if "endless" in evidence.detail else evidence.value
     if tree is not None and isinstance(tree.left, Field) and is_state(tree.left.name):
         return Sentence(what, shown(tree.left.name, value, say), "", evidence.held, [], evidence.text)
