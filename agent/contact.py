@@ -24,7 +24,7 @@ from agent.reading import Clock, Happening, Reading
 from agent.remembered import Remembered
 from agent.snmp.packing import Packing
 from agent.snmp.session import Denied, Misread, Refused, Runaway, Session, SnmpError, Unreachable, Value
-from agent.target import Target
+from agent.target import INTERVAL, Target
 from forewarn.telemetry import Log
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
@@ -108,12 +108,20 @@ class Contact:
         """Why the last poll failed; empty when it did not."""
         return self.health.why
 
+    @property
+    def interval(self) -> float:
+        """Seconds between two polls: what the settings say, else its profile, once that is known."""
+        profile = self._plan.profile if self._plan is not None else self._profiles.get(self.target.profile or "")
+        if self.target.interval is INTERVAL and profile is not None and profile.interval is not None:
+            return float(profile.interval)
+        return float(self.target.interval)
+
     async def poll(self) -> list[Reading | Happening]:
         """One poll: a reading, and what happened. Takes at most 0.9 intervals."""
         turn = _Turn(self._clock.now(), self._clock.monotonic())
         if self.health.standing is Standing.DOWN and (turn.at < self.health.ask_at or not await self.back()):
             return [self._silent(turn, f"{self.why}; asked again with growing pauses")]
-        deadline = self.target.interval * _MIN_DEADLINE
+        deadline = self.interval * _MIN_DEADLINE
         try:
             async with asyncio.timeout(deadline):
                 await self._asked(turn)
@@ -211,7 +219,7 @@ class Contact:
             await self._meet(session, turn)
         except SnmpError as wrong:
             turn.missing.append(f"its tables were not read anew: {wrong}")
-            self._meet_at = turn.at + self.target.interval
+            self._meet_at = turn.at + self.interval
             return False
         return True
 
@@ -240,6 +248,8 @@ class Contact:
         for change in changes(before, now):
             if change["event"] == REPLACED:
                 self._past = None
+                if self._plan is not None:
+                    self._plan.forget()
             turn.told.append(self._happening("event", change))
             _log.warning(change["event"], device=self.target.name, before=change["before"], after=change["after"])
         self._known.identity = merged(before, now)
@@ -259,8 +269,8 @@ class Contact:
         marks = {mark: turn.got[mark] for mark in self._marks if mark in turn.got}
         # Without its uptime nobody knows whether it went on: the past waits for the next poll that has it.
         blind = past is not None and past.clocks.uptime is not None and clocks.uptime is None
-        before = past.known(counters, marks, judged) if past is not None and not blind else None
         seconds = turn.at - past.at if past is not None else 0.0
+        before = past.known(counters, turn.got, judged, seconds) if past is not None and not blind else None
         values = drawn.values(turn.got, before, seconds, at=turn.at, now=turn.begun)
         uptime = self._uptime(clocks, judged, turn.begun)
         if not blind:

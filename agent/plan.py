@@ -164,6 +164,14 @@ class Plan:
         kept = ((oid, got.get(oid)) for part in self.counts for oid in part.oids)
         return {oid: value for oid, value in kept if isinstance(value, int)}
 
+    def forget(self) -> None:
+        """Another device answers: its scales are to be found anew, and nothing is carried over."""
+        for scales in self.scales.values():
+            scales.kept = None
+        for part in self.seldom:
+            part.heard = float("-inf")
+            part.held.clear()
+
     def _resting(self, at: float) -> frozenset[str]:
         """The objects that need not be asked for yet."""
         return frozenset[str]().union(*(part.oids for part in self.seldom if not part.due(at)))

@@ -144,7 +144,7 @@ class Poller:
             await asyncio.to_thread(self._memory.save)
 
     async def _serve(self, contact: Contact, begun: float) -> None:
-        interval = float(contact.target.interval)
+        interval = contact.interval
         due = begun + slot(contact.target.name, interval)
         while True:
             wake = min(due, contact.health.ask_at)
@@ -158,6 +158,9 @@ class Poller:
             if now - due < interval:
                 self._lag = max(self._lag, now - due)
             await self._visit(contact)
+            if contact.interval != interval:  # Its profile is known now, and has one of its own.
+                interval = contact.interval
+                due = begun + slot(contact.target.name, interval) - interval
             missed = (self._clock.monotonic() - due) // interval
             due += interval * (max(missed, 0) + 1)
 

@@ -14,6 +14,9 @@ from agent.credential import Access, Credential, revealed
 from forewarn.settings import Duration, Mark, Marked, Secret, SettingError, Wrong
 from forewarn.vocabulary import nearest
 
+INTERVAL = Duration(60)
+"""Between two polls where neither settings nor profile say it. This very object means that the settings do not."""
+
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device to poll. Its address is an IP address, because a consent is given for addresses, not for names."""
@@ -34,7 +37,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     profile: Annotated[
         str | None, msgspec.Meta(description="Fixes how it is polled; found by itself when left out.")
     ] = None
-    interval: Annotated[Duration, msgspec.Meta(description="Time between two polls.", gt=0)] = Duration(60)
+    interval: Annotated[
+        Duration, msgspec.Meta(description="Time between two polls; left out, as its profile says, mostly this.", gt=0)
+    ] = INTERVAL
     timeout: Annotated[Duration, msgspec.Meta(description="How long an answer may take.", gt=0)] = Duration(2)
     retries: Annotated[int, msgspec.Meta(description="How often a request is sent again.", ge=0, le=10)] = 2
     switch: links.Switch = None
