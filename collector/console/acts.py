@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nicegui import ui
 
+from collector.console.judging import reasons
 from collector.console.visit import LoggedOut, Unanswered, Visit
 from collector.tickets.lifecycle import Act, Refusal, Standing, judge
 from collector.tickets.ticket import NotAllowed, Ticket, TicketError
@@ -36,8 +37,6 @@ _REFUSED = {
     Refusal.ALREADY_FALSE: "refused_already_false",
     Refusal.NOT_FALSE: "refused_not_false",
 }
-_COMMON = ("false_maintenance", "false_sensor", "false_threshold", "false_customer", "false_other")
-"""What false alarms usually are; the last one wants words of one's own."""
 
 
 def buttons(visit: Visit, ticket: Ticket) -> None:
@@ -75,15 +74,12 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
     ):
         ui.label(title).classes("fw-title")
         label = say(f"ask_{act.value}")
-        common = _common(visit) if act is Act.MARK_FALSE else None
+        whole = reasons(say) if act is Act.MARK_FALSE else str
         text = ui.input(label) if act is Act.ASSIGN else ui.textarea(label).props("autogrow")
         text.props(f"outlined dense autofocus maxlength={200 if act is Act.ASSIGN else 8000}").classes("w-full")
 
         async def confirmed(said: str | None = None) -> None:
-            words = (text.value or "") if said is None else said
-            if common is not None:
-                words = " - ".join(part for part in (common(), words.strip()) if part)
-            if await _do(visit, ticket, act, words):
+            if await _do(visit, ticket, act, whole(text.value or "") if said is None else said):
                 dialog.close()
 
         with ui.row().classes("w-full justify-end gap-2"):
@@ -97,13 +93,6 @@ def _dialog(visit: Visit, ticket: Ticket, act: Act) -> Callable[[], None]:
         dialog.open()
 
     return ask
-
-
-def _common(visit: Visit) -> Callable[[], str]:
-    """A choice of common reasons; gives what is chosen in words, empty for another."""
-    say = visit.say
-    choice = ui.radio({word: say(word) for word in _COMMON}, value=None).props("dense").classes("fw-reasons")
-    return lambda: say(choice.value) if choice.value and choice.value != _COMMON[-1] else ""
 
 
 async def _do(visit: Visit, ticket: Ticket, act: Act, said: str) -> bool:

@@ -11,6 +11,7 @@ from collector.console import reads
 from collector.console.acts import buttons
 from collector.console.charts import Forecast, Lines, chart
 from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
+from collector.console.judging import reason_told
 from collector.console.labels import field_label, table_label
 from collector.console.maintenance import held_notice
 from collector.console.sentences import Focus, Sentence, focus, plain_fields, told
@@ -117,7 +118,7 @@ def _about(visit: Visit, ticket: Ticket) -> None:
                 (say("acknowledged_by"), ticket.acknowledged_by or say("nobody"), ""),
                 (say("assignee"), ticket.assignee or say("nobody"), ""),
                 (say("marked_by"), ticket.false_by, ""),
-                (say("false_why"), ticket.false_why, ""),
+                (say("false_why"), reason_told(ticket.false_why, say), ""),
                 (say("rule"), ticket.rule or say("by_hand"), f"/rules#{ticket.rule}" if ticket.rule else ""),
                 ("ID", ticket.id, ""),
             ]
@@ -221,7 +222,7 @@ def _said(visit: Visit, event: Event) -> str:
     by_the_system = _said_by_system(visit, event)
     if by_the_system:
         return f"({by_the_system})"
-    words = detail.get("cause") or detail.get("note") or detail.get("why")
+    words = detail.get("cause") or detail.get("note") or reason_told(detail.get("why", ""), say)
     if words:
         return f"\n{words}"
     return ""

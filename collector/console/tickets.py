@@ -10,6 +10,7 @@ from nicegui import ui
 
 from collector.console import reads
 from collector.console.frame import TONES, card, drawn, framed, heading, notice, path, visit_of
+from collector.console.judging import reason_told
 from collector.console.listing import Cell, Column, Listing, Row, listed
 from collector.console.visit import LoggedOut, Unanswered, Visit
 from collector.tickets.lifecycle import SEVERITIES, State
@@ -18,6 +19,8 @@ from collector.tickets.ticket import Page, Search, Ticket
 _AGAIN_SECONDS = 30
 _PAGE = 100
 _LONGEST_TITLE = 200
+_HELD = "held"
+"""Stands among the states of the filter, though it is none: what a maintenance holds."""
 _MARKS = {"yes": True, "no": False}
 _MANY = 8
 """From so many sites on one types to find one."""
@@ -60,6 +63,7 @@ def _wanted(visit: Visit, asked: Mapping[str, str]) -> Search:
     state, severity = asked.get("state", State.OPEN), asked.get("severity", "")
     return Search(
         states=(State(state),) if state in list(State) else (),
+        held={State.OPEN: False, _HELD: True}.get(state),
         severity=severity if severity in SEVERITIES else None,
         site=asked.get("site") or None,
         text=asked.get("text", "")[:_LONGEST_TITLE].strip() or None,
@@ -71,14 +75,13 @@ def _wanted(visit: Visit, asked: Mapping[str, str]) -> Search:
 
 def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
     say = visit.say
-    state = wanted.states[0].value if wanted.states else "any"
-    states = {one.value: say(one.value) for one in State} | {"any": say("any_state")}
+    states = {one.value: say(one.value) for one in State} | {_HELD: say("ticket_held"), "any": say("any_state")}
     severities = {"": say("any_severity")} | {one: say(one) for one in SEVERITIES}
     sites = {"": say("any_site")} | names
     marks = {"": say("any_mark"), "yes": say("marked_false"), "no": say("not_marked_false")}
     with ui.row().classes("fw-tools"):
         chosen = {
-            "state": ui.select(states, value=state).props(f'aria-label="{say("state")}"'),
+            "state": ui.select(states, value=_state(wanted)).props(f'aria-label="{say("state")}"'),
             "severity": ui.select(severities, value=wanted.severity or "").props(f'aria-label="{say("severity")}"'),
             "site": ui.select(sites, value=wanted.site if wanted.site in names else "", with_input=len(names) > _MANY),
             "false": ui.select(marks, value=_mark(wanted)).props(f'aria-label="{say("false_alarm")}"'),
@@ -101,6 +104,10 @@ def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
     chosen["text"].props("clearable").on("keydown.enter", go).on("clear", go)
 
 
+def _state(wanted: Search) -> str:
+    return wanted.states[0].value if wanted.states else _HELD if wanted.held else "any"
+
+
 def _mark(wanted: Search) -> str:
     return next((word for word, marked in _MARKS.items() if marked is wanted.false_alarm), "")
 
@@ -112,7 +119,7 @@ def _query(given: dict[str, str]) -> str:
 def _turns(visit: Visit, wanted: Search, found: Page, after: str) -> None:
     """Ways to older tickets and back to the newest."""
     here = {
-        "state": wanted.states[0].value if wanted.states else "any",
+        "state": _state(wanted),
         "severity": wanted.severity or "",
         "site": wanted.site or "",
         "text": wanted.text or "",
@@ -163,6 +170,8 @@ def ticket_row(visit: Visit, ticket: Ticket) -> Row:
     state = say(ticket.state.value)
     if ticket.state is State.OPEN and ticket.rule and ticket.recovered is not None:
         state += f" · {say('recovered')}"
+    if ticket.held is not None:
+        state += f" · {say('ticket_held')}"
     if ticket.false_at is not None:
         state += f" · {say('false_alarm')}"
     taken = ticket.assignee or ticket.acknowledged_by
@@ -176,7 +185,7 @@ def ticket_row(visit: Visit, ticket: Ticket) -> Row:
         "device": Cell(ticket.device, None, path("sites", ticket.site, ticket.device) if ticket.device else ""),
         "assignee": Cell(taken or "—", tone="" if taken else "soft"),
         "occurred": Cell(visit.ago(ticket.occurred_at), ticket.occurred_at, saved=visit.at(ticket.occurred_at)),
-        "false": Cell(ticket.false_why),
+        "false": Cell(reason_told(ticket.false_why, say)),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collector.console.judging_words import JUDGING
+from collector.console.maintenance_words import MAINTENANCE
 from collector.console.rule_words import RULES
 from collector.console.topology_words import TOPOLOGY
 
@@ -257,6 +258,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "texts": ("工单内容", "What the ticket says"),
     **TOPOLOGY,
     **JUDGING,
+    **MAINTENANCE,
     **RULES,
 }
 
