@@ -49,6 +49,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rewinds: int
     forged: int
     troubled: dict[str, Trouble] = {}
+    clock_ahead: float | None = None
+    """Seconds by which this machine's clock is ahead of the collector's; None: it has not answered yet."""
 
 
 class Itself:
@@ -95,6 +97,7 @@ class Itself:
             in_flight=sending.in_flight,
             rewinds=sending.rewinds,
             forged=sending.forged,
+            clock_ahead=sending.clock_ahead,
             troubled=self._poller.troubled(),
         )
 

@@ -77,6 +77,8 @@ class Status(NamedTuple):
     blocks: int
     rewinds: int
     forged: int
+    clock_ahead: float | None
+    """Seconds by which our clock was ahead of the collector's when it last answered; None: it never said."""
 
 
 class Uplink:
@@ -123,6 +125,7 @@ class Uplink:
         self._held_until = 0.0
         self._next_live = 0.0
         self._collector = ""
+        self._clock_ahead: float | None = None
         self._blocks = self._rewinds = 0
 
     @property
@@ -139,6 +142,7 @@ class Uplink:
             self._blocks,
             self._rewinds,
             self._answers.forged,
+            self._clock_ahead,
         )
 
     async def run(self) -> None:
@@ -299,6 +303,8 @@ class Uplink:
             if self._collector:
                 self._rewind("the collector started anew")
             self._collector = ack.boot
+        if ack.at and self._flight and self._flight[0] <= ack.upto:  # Of what is under way: it was made just now.
+            self._clock_ahead = (self._clock.now() - ack.at) / 1000
         before = self._spool.standing
         released = await self._spool.release(ack.epoch, ack.upto, ack.hash)
         if released in (Released.BEYOND_HEAD, Released.ANOTHERS):

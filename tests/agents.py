@@ -67,7 +67,7 @@ class ScriptedCollector:
     """Takes blocks as a collector must, and misbehaves on request.
 
     `taken` has every record accepted, in order. `mute` drops acknowledgements, `deaf` the next so many blocks, `held`
-    is why nothing is taken, `key` seals the acknowledgements.
+    is why nothing is taken, `key` seals the acknowledgements, `behind` is by how many ms its clock is (None: untold).
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -77,6 +77,7 @@ class ScriptedCollector:
         self.mute = False
         self.deaf = 0
         self.held = ""
+        self.behind: int | None = None
         self.watermark: dict[str, int] = {}
         self.chain: dict[str, bytes] = {}
         self.taken: list[tuple[str, Record]] = []
@@ -130,7 +131,8 @@ class ScriptedCollector:
     def ack(self, epoch: str, upto: int, *, held: str = "", rewind: bool = False, key: str | None = None) -> None:
         if self.mute:
             return
-        ack = Ack(agent=AGENT, epoch=epoch, upto=upto, boot=self.boot, held=held, rewind=rewind)
+        at = 0 if self.behind is None else int(time.time() * 1000) - self.behind
+        ack = Ack(agent=AGENT, epoch=epoch, upto=upto, boot=self.boot, held=held, rewind=rewind, at=at)
         with contextlib.suppress(Offline):
             self.bus.publish(signals.ack_topic(AGENT), signals.seal_ack(ack, key or self.key), retain=True)
 

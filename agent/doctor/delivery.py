@@ -28,6 +28,7 @@ _KNOWN_BY = (
 )
 _CLOCK_OFF = 60.0
 """Seconds between two clocks that are worth a word."""
+_KEPT = "set this machine's clock, and let it keep its time by NTP"
 _PLAIN_HOSTS = ("127.", "localhost", "::1")
 
 
@@ -63,6 +64,9 @@ def _running(broker: Broker, status: Status) -> Iterator[Diagnosis]:
         yield fail("collector", f"does not take our records, which wait here: {status.held}", held_remedy(status.held))
     else:
         yield ok("collector", f"has acknowledged up to record {status.acked} of {status.head}")
+    if status.clock_ahead is not None and abs(status.clock_ahead) > _CLOCK_OFF:
+        way = "ahead of" if status.clock_ahead > 0 else "behind"
+        yield warn("clock", f"{span(abs(status.clock_ahead))} {way} the collector's", _KEPT)
 
 
 def _alone(settings: Settings, broker: Broker, clock: Clock) -> Iterator[Diagnosis]:
@@ -94,4 +98,4 @@ def _answered(ack: Ack, clock: Clock) -> Iterator[Diagnosis]:
         yield ok("collector", f"has acknowledged up to record {ack.upto}{when}")
     if ack.at and -ago > _CLOCK_OFF:
         what = f"at least {span(-ago)} behind the collector's, which answered later than it is here"
-        yield warn("clock", what, "set this machine's clock, and let it keep its time by NTP")
+        yield warn("clock", what, _KEPT)

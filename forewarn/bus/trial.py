@@ -27,7 +27,8 @@ class Trial:
     """What a broker let us do.
 
     `accepted`: it took our user and password. `unknown`: it did not know them. `why`: in a sentence, why not.
-    `unread` and `unwritten` are topics it refused; `tells` says whether it would have told that it refuses a message.
+    `unread` and `unwritten` are topics it refused; `tells` says whether it would have told that it refuses a message;
+    `hung_up`: it ended the connection when it was asked for them, which is how some say no.
     `heard` is what came on the topics read.
     """
 
@@ -35,6 +36,7 @@ class Trial:
     unknown: bool = False
     why: str = ""
     tells: bool = False
+    hung_up: bool = False
     unread: list[str] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)
     heard: dict[str, bytes] = field(default_factory=dict)
@@ -98,9 +100,17 @@ class _Attempt:
             client.tls_set_context(context)
         try:
             client.connect(broker.host, broker.port, 30)
+            self._converse(reads, writes, listen)
         except (OSError, ValueError) as wrong:
             trial.why = str(wrong)
-            return trial
+        finally:
+            sock: Any = client.socket()
+            if sock is not None:  # paho closes it only after its farewell could be written.
+                sock.close()
+        return trial
+
+    def _converse(self, reads: list[str], writes: list[str], listen: float) -> None:
+        trial = self._trial
         if not self._until(lambda: self._connack is not None):
             trial.why = trial.why or f"does not answer within {self._within:.0f} s"
         elif trial.accepted:
@@ -108,9 +118,9 @@ class _Attempt:
             self._until(lambda: not self._asked and not self._said)
             if reads:
                 self._until(lambda: bool(trial.heard), listen)
-        client.disconnect()
-        self._until(lambda: False, 0.1)  # Lets the farewell out.
-        return trial
+            trial.hung_up = bool(trial.why)
+        self._client.disconnect()
+        self._until(lambda: self._client.socket() is None, 0.1)  # Lets the farewell out.
 
     def _ask(self, reads: list[str], writes: list[str]) -> None:
         for topic in reads:

@@ -60,6 +60,10 @@ def tried(broker: Broker, wanted: Wanted) -> Generator[Diagnosis, None, Trial | 
         yield fail(subject, f"does not let `{broker.user}` read {topic}", wanted.known_by)
     for topic in trial.unwritten:
         yield fail(subject, f"does not let `{broker.user}` write {topic}", wanted.known_by)
+    if trial.hung_up:
+        what = f"hangs up when `{broker.user}` asks for its topics ({trial.why})"
+        yield fail(subject, what, wanted.known_by)
+        return None
     if wanted.writes and trial.tells and not trial.unwritten and not trial.unread:
         yield ok(subject, f"lets `{broker.user or 'anybody'}` write what it has to")
     return trial

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +172,22 @@ def test_a_certificate_is_refused_for_its_authority_or_its_name_each_with_its_re
 def test_a_broker_without_tls_says_so_to_who_wants_it(site: Site) -> None:
     site.settings["broker"]["tls"] = {}
     site.look().fails("broker", "does not shake hands for TLS", "take the port it speaks TLS at for `broker.port`")
+
+
+def test_a_broker_that_hangs_up_for_a_topic_is_told_as_such(site: Site) -> None:
+    def serve(listener: socket.socket) -> None:
+        for answer in (b"", b"\x20\x03\x00\x00\x00"):  # The first is only looked at; the second is a CONNACK of MQTT 5.
+            with listener.accept()[0] as client:
+                if answer and client.recv(4096):
+                    client.sendall(answer)
+                    client.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        site.settings["broker"]["port"] = listener.getsockname()[1]
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        site.look().fails("broker", f"hangs up when `{AGENT}` asks for its topics", "broker-files DIR")
+        serving.join()
 
 
 def test_each_way_a_consent_is_not_in_force_has_its_remedy(site: Site) -> None:
@@ -390,6 +408,8 @@ def test_what_a_running_agent_says_is_wrong_is_handed_on(site: Site) -> None:
     found = site.look()
     found.fails("broker", "the running agent is not connected: the broker refuses us", "with the agent stopped")
     found.fails("spool", "disk full", "make room")
+    site.status(clock_ahead=-7_200.0)
+    site.look().warns("clock", "2 h behind the collector's", "NTP")
     site.status(held="withdrawn")
     site.look().fails("collector", "which wait here: withdrawn", "forewarn agent consent sign")
 

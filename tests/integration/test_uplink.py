@@ -202,6 +202,21 @@ def test_held_blocks_stay_the_reason_is_shown_and_they_leave_when_taken(
         until(lambda: sender.status.held == "")
 
 
+def test_the_answer_to_what_is_under_way_tells_how_far_our_clock_is_ahead_and_an_old_one_does_not(
+    sender: Sender, collector: ScriptedCollector
+) -> None:
+    with going(sender, collector.bus):
+        sender.put(0)
+        emptied(sender)
+        assert sender.status.clock_ahead is None, "a collector that does not tell the time"
+        collector.behind = 86_400_000
+        collector.again()
+        collector.behind = 300_000
+        sender.put(1)
+        until(lambda: sender.status.clock_ahead is not None)
+        assert sender.status.clock_ahead == pytest.approx(300, abs=60)
+
+
 def test_a_collector_without_our_key_can_hold_us_but_not_delete(sender: Sender, collector: ScriptedCollector) -> None:
     collector.held, collector.key = "unknown_agent", None
     with going(sender, collector.bus):
