@@ -24,11 +24,11 @@ WRAP_SECONDS = _WRAP_32 / 100
 """After how many seconds sysUpTime begins at 0 again."""
 _SLACK, _DRIFT = 15.0, 0.05
 """Seconds, and their share, by which a device's clock may differ from ours between two polls."""
-_RESTART_SLACK = 120.0
 _RATE_SLACK = 1.05
 _FASTEST = 1e11
 """Counts per second that nothing counts: the octets of 800 Gbit/s."""
 _DISCONTINUITY = "1.3.6.1.2.1.31.1.1.1.19"
+_SPEED, _HIGH_SPEED = "1.3.6.1.2.1.2.2.1.5", "1.3.6.1.2.1.31.1.1.1.15"
 _OF_INTERFACES = ("1.3.6.1.2.1.2.2.1.", "1.3.6.1.2.1.31.1.1.1.", "1.3.6.1.2.1.10.7.2.1.")
 """Tables whose row is an ifIndex and whose counters go by ifCounterDiscontinuityTime: IF-MIB and EtherLike-MIB."""
 
@@ -72,7 +72,8 @@ def continuity(before: Clocks, now: Clocks, seconds: float) -> Continuity:
     ahead = now.uptime - (before.uptime + seconds)
     if now.uptime < before.uptime:
         return _gone_back(before, now, seconds, slack)
-    if now.uptime < seconds - _RESTART_SLACK and now.uptime != before.uptime:
+    if now.uptime <= seconds + slack and now.uptime != before.uptime:
+        # Up no longer than since the last poll: it restarted, or had just begun then and may have begun again.
         return Continuity.RESTARTED
     if ahead > slack:
         return Continuity.DOUBTFUL
@@ -133,39 +134,54 @@ class Past:
     marks: Mapping[str, Value] = field(default_factory=dict)
     """ifCounterDiscontinuityTime by its OID, where the device has it."""
 
-    def known(self, now: Mapping[str, int], marks: Mapping[str, Value], judged: Continuity) -> dict[str, int] | None:
+    def known(
+        self, now: Mapping[str, int], got: Mapping[str, Value], judged: Continuity, seconds: float
+    ) -> dict[str, int] | None:
         """The counters that rates may be had from; None for none at all.
 
         Args:
             now: the counters of this poll.
-            marks: as in `Past.marks`, of this poll.
+            got: all that the device answered in it.
             judged: what became of the device in the meantime.
+            seconds: between the two polls.
         """
         if judged not in (Continuity.WENT_ON, Continuity.UNKNOWN):
             return None
-        begun = {mark.rpartition(".")[2] for mark, value in marks.items() if self.marks.get(mark, value) != value}
+        rows = {("interface", mark.rpartition(".")[2]) for mark, was in self.marks.items() if got.get(mark, was) != was}
         back = [oid for oid, count in self.counters.items() if now.get(oid, count) < count]
-        rows = {("interface", row) for row in begun}
-        rows |= self._cleared(back, now, sure=judged is Continuity.WENT_ON)
+        if back:
+            rows |= {row for row in map(_row, back) if not self._wrapped(row, now, got, judged, seconds)}
         if not rows:
             return dict(self.counters)
         return {oid: count for oid, count in self.counters.items() if _row(oid) not in rows}
 
-    def _cleared(self, back: list[str], now: Mapping[str, int], *, sure: bool) -> set[tuple[str, str]]:
-        """The rows whose counters were set back: a wrap comes alone, and another counter of its row went on."""
-        if not back:
-            return set()
-        found = {_row(oid) for oid in back}
-        if not sure:
-            return found
-        fell: dict[tuple[str, str], int] = dict.fromkeys(found, 0)
-        rose = dict(fell)
-        for oid, count in self.counters.items():
-            row = _row(oid)
-            if row in found:
-                fell[row] += now.get(oid, count) < count
-                rose[row] += 0 < count <= now.get(oid, 0)
-        return {row for row in found if fell[row] > 1 or not rose[row]}
+    def _wrapped(
+        self, row: tuple[str, str], now: Mapping[str, int], got: Mapping[str, Value], judged: Continuity, seconds: float
+    ) -> bool:
+        """Whether the counter of an interface that went back wrapped, and was not set back with all others.
+
+        It must have gone back alone. Then either the interface's mark is there and stands, or another of its counters
+        went on that would have gone back: it had more than the link carries in the time.
+        """
+        table, index = row
+        if judged is not Continuity.WENT_ON or table != "interface":
+            return False
+        beside = [(count, now.get(oid, count)) for oid, count in self.counters.items() if _row(oid) == row]
+        if sum(is_now < was for was, is_now in beside) > 1:
+            return False
+        if f"{_DISCONTINUITY}.{index}" in self.marks:
+            return True
+        carried = _speed(index, got) / 8 * _RATE_SLACK * seconds
+        return any(carried < was <= is_now for was, is_now in beside)
+
+
+def _speed(index: str, got: Mapping[str, Value]) -> float:
+    """The bits per second of an interface, infinite when it does not say (RFC 2863: ifHighSpeed, ifSpeed)."""
+    for oid, unit in ((f"{_HIGH_SPEED}.{index}", 1e6), (f"{_SPEED}.{index}", 1.0)):
+        said = got.get(oid)
+        if isinstance(said, int) and said > 0:
+            return said * unit
+    return float("inf")
 
 
 def _row(oid: str) -> tuple[str, str]:

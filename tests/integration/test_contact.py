@@ -138,15 +138,15 @@ def test_a_restart_gives_null_rates_once_and_never_a_spike(responder):
         met = contact(device, clock)
         await met.poll()
         clock.step(60)
-        device.set(UPTIME, 67, 1000)
+        device.set(UPTIME, 67, 3000)
         device.set(f"{IN_OCTETS}.1", 70, 5_000_000)
         device.set(f"{IN_OCTETS}.2", 70, 9 * 10**15)
         after = reading(await met.poll())
         assert value(after, "interface", "gi1", "in_bits_per_second") is None
         assert value(after, "interface", "gi2", "in_bits_per_second") is None, "it rose, but not since the restart"
-        assert value(after, "device", "", "uptime_seconds") == 10
+        assert value(after, "device", "", "uptime_seconds") == 30
         clock.step(60)
-        device.set(UPTIME, 67, 7000)
+        device.set(UPTIME, 67, 9000)
         device.set(f"{IN_OCTETS}.1", 70, 5_750_000)
         assert value(reading(await met.poll()), "interface", "gi1", "in_bits_per_second") == 100_000
         met.close()
