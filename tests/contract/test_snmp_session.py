@@ -86,6 +86,14 @@ def test_rows_come_in_the_order_of_the_device_and_end_with_the_column(adapter, d
     assert asked(adapter, device, lambda session: session.rows("1.3.6.1.2.1.99")) == {}, "beyond the last object"
 
 
+def test_whether_there_is_a_table_costs_one_request(adapter, device):
+    assert asked(adapter, device, lambda session: session.has(COLUMN)) is True
+    assert device.requests == 1
+    assert asked(adapter, device, lambda session: session.has(f"{COLUMN}.13")) is False, "what comes next is not in it"
+    assert asked(adapter, device, lambda session: session.has("1.3.6.1.2.1.99")) is False, "beyond the last object"
+    assert device.requests == 3
+
+
 def test_known_rows_are_walked_in_one_request(adapter, device):
     asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3", expected=24))
     assert device.requests == 1
