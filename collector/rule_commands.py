@@ -1,6 +1,6 @@
-"""`forewarn rules check|test|list|explain`: look at rules before they judge anything.
+"""`forewarn rules check|test|list|explain`: look at rules before they judge anything, and at why one judged as it did.
 
-Exit codes: 0 all is well, 1 a test failed, 2 a file or the command line is wrong.
+Exit codes: 0 all is well, 1 a test failed, or there is none, 2 a file, the command line or what was asked is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from collector.opening import rule_texts
 from collector.settings import Rules
+from collector.ticket_asked import Unexplained, is_ticket, ticket_explained, token
 from forewarn.settings import SettingError
 from rules.engine import Engine
 from rules.explain import explained
@@ -39,7 +40,7 @@ def main(words: Sequence[str]) -> int:
         app(list(words), prog_name="forewarn rules")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
-    except (SettingError, OSError) as wrong:
+    except (SettingError, Unexplained, OSError) as wrong:
         _err.print(escape(str(wrong)))
         return 2
     return 0
@@ -92,22 +93,44 @@ def prove(places: Folders = None) -> None:
     untested = [rule.id for rule in rules.rules if not rule.tests]
     if untested:
         _out.print(f"without tests: {', '.join(untested)}")
+    if not passed + failed:
+        _err.print("There is no test to run: write `tests` beside each rule, one that fires and one that does not.")
+        raise typer.Exit(1)
     _out.print(f"{passed} passed, {failed} failed")
     raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
 def explain(
-    file: Annotated[Path, typer.Argument(help="A finding or its reason as JSON, as the API gives it for a ticket.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="TICKET|FILE", help="A ticket's id; or a file with a finding or its reason as JSON."),
+    ],
+    address: Annotated[
+        str, typer.Option("--url", envvar="FOREWARN_URL", help="The address of the collector that has the ticket.")
+    ] = "http://127.0.0.1:8080",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(envvar="FOREWARN_TOKEN_FILE", help="A file with a token of the API; without: $FOREWARN_TOKEN."),
+    ] = None,
 ) -> None:
     """Says why a rule held: each comparison with its value, and what would have prevented it."""
+    file = Path(what)
+    if not file.is_file() and is_ticket(what):
+        said = ticket_explained(what, address, token(token_file))
+    elif file.is_file():
+        said = explained(_reason(file))
+    else:
+        raise Unexplained(f"`{what}` is neither a file nor a ticket's id (26 letters and digits)")
+    _out.print(escape(said))
+
+
+def _reason(file: Path) -> Reason:
     raw = file.read_bytes()
     try:
-        reason = msgspec.json.decode(raw, type=Reason)
+        return msgspec.json.decode(raw, type=Reason)
     except msgspec.DecodeError:
         try:
-            reason = msgspec.json.decode(raw, type=Finding).reason
+            return msgspec.json.decode(raw, type=Finding).reason
         except msgspec.DecodeError as wrong:
-            _err.print(escape(f"{file}: neither a finding nor a reason: {wrong}"))
-            raise typer.Exit(2) from wrong
-    _out.print(escape(explained(reason)))
+            raise Unexplained(f"{file}: neither a finding nor a reason: {wrong}") from wrong

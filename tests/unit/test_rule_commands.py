@@ -71,6 +71,15 @@ def test_a_test_that_fails_says_what_was_expected_and_what_was_found(
     assert 'at 8m: not expected, but open: critical for cam "cam is gone"' in capsys.readouterr().out
 
 
+def test_rules_without_any_test_are_not_called_proven(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mine.yaml").write_text(GOOD.split("  tests:", maxsplit=1)[0], encoding="utf-8")
+    assert main(["test", str(folder)]) == 1
+    said = capsys.readouterr()
+    assert "without tests: test.gone" in said.out
+    assert "There is no test to run: write `tests` beside each rule" in said.err
+    assert "0 failed" not in said.out
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -120,6 +129,13 @@ def test_explain_tells_a_finding_as_a_person_reads_it(tmp_path: Path, capsys: py
     assert "- ttt(used_percent, 98) < 72h: held, at 36 h" in said
     assert "it would not have held with used_percent below 60 %" in said
     assert "history 30 h" in said
+
+
+def test_a_file_that_is_no_finding_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "finding.json"
+    file.write_text("{}")
+    assert main(["explain", str(file)]) == 2
+    assert f"{file}: neither a finding nor a reason" in capsys.readouterr().err
 
 
 def test_a_comparison_named_twice_is_told_once_and_an_unknown_one_without_a_value() -> None:
