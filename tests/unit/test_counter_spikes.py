@@ -35,8 +35,8 @@ class Simulated:
     boots: int = 7
     engine_time: float = 0.0
     mark: int = 0
-    counts: dict[str, float] = field(default_factory=dict)
-    carried: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    carried: dict[str, int] = field(default_factory=dict)
     load: float = 0.3
     quiet: float = 1.0
     """What share of its way in goes out."""
@@ -46,7 +46,8 @@ class Simulated:
         self.engine_time = self.uptime
         self.quiet = self.dice.choice([1.0, 0.0001])
         top = 2**self.real
-        self.counts = {IN: self.dice.uniform(0, top), OUT: self.dice.uniform(0, top) * self.quiet, ERRORS: self.dice.uniform(0, 1e6)}
+        out = int(self.dice.randrange(top) * self.quiet)
+        self.counts = {IN: self.dice.randrange(top), OUT: out, ERRORS: self.dice.randrange(1_000_000)}
 
     def run(self, seconds: float) -> None:
         """Time passes and traffic with it."""
@@ -55,8 +56,8 @@ class Simulated:
         self.load = min(max(self.load + self.dice.uniform(-0.1, 0.1), 0.0), 0.98)
         for oid in self.counts:
             share = self.load * self.dice.uniform(0.5, 1.0) * (self.quiet if oid == OUT else 1.0)
-            more = seconds * (self.speed / 8 * share if oid != ERRORS else 0.2)
-            self.carried[oid] = self.carried.get(oid, 0.0) + more
+            more = int(seconds * (self.speed / 8 * share if oid != ERRORS else 0.2))
+            self.carried[oid] = self.carried.get(oid, 0) + more
             self.counts[oid] = (self.counts[oid] + more) % 2 ** (self.real if oid != ERRORS else 32)
 
     def reboot(self) -> None:
@@ -64,16 +65,16 @@ class Simulated:
         self.uptime = self.engine_time = 0.0
         self.boots += 1
         kept = self.dice.random() < 0.3
-        self.counts = {oid: self.dice.uniform(0, 2**self.real) if kept else 0.0 for oid in self.counts}
+        self.counts = {oid: self.dice.randrange(2**self.real) if kept else 0 for oid in self.counts}
 
     def reset_card(self) -> None:
         """The interface's counters begin anew, the device goes on; with a mark they may begin anywhere."""
         self.mark = int(self.uptime * 100)
         anywhere = self.marks and self.dice.random() < 0.5
-        self.counts = {oid: self.dice.uniform(0, 2**self.real) if anywhere else 0.0 for oid in self.counts}
+        self.counts = {oid: self.dice.randrange(2**self.real) if anywhere else 0 for oid in self.counts}
 
     def shown(self) -> dict[str, Value]:
-        got: dict[str, Value] = {oid: int(count) for oid, count in self.counts.items()}
+        got: dict[str, Value] = dict(self.counts)
         got |= {UPTIME: int(self.uptime * 100), SPEED: int(self.speed / 1e6)}
         got |= {MARK: self.mark} if self.marks else {}
         return got | ({BOOTS: self.boots, ENGINE_TIME: int(self.engine_time)} if self.engine else {})
@@ -96,7 +97,7 @@ class Polled:
         self.since += really
         got = self.device.shown()
         clocks = Clocks.of(got)
-        counters = {oid: int(self.device.counts[oid]) for oid in (IN, OUT, ERRORS)}
+        counters = dict(self.device.counts)
         if self.past is not None:
             seconds = self.at - self.past.at
             judged = continuity(self.past.clocks, clocks, seconds)
