@@ -9,6 +9,7 @@ from fastapi import Request
 from nicegui import ui
 
 from collector.console import reads
+from collector.console.choosing import Choice
 from collector.console.frame import TONES, card, drawn, framed, heading, notice, path, visit_of
 from collector.console.judging import reason_told
 from collector.console.listing import Cell, Column, Listing, Row, listed
@@ -22,8 +23,6 @@ _LONGEST_TITLE = 200
 _HELD = "held"
 """Stands among the states of the filter, though it is none: what a maintenance holds."""
 _MARKS = {"yes": True, "no": False}
-_MANY = 8
-"""From so many sites on one types to find one."""
 
 
 @ui.page("/tickets")
@@ -77,13 +76,12 @@ def _filters(visit: Visit, wanted: Search, names: dict[str, str]) -> None:
     say = visit.say
     states = {one.value: say(one.value) for one in State} | {_HELD: say("ticket_held"), "any": say("any_state")}
     severities = {"": say("any_severity")} | {one: say(one) for one in SEVERITIES}
-    sites = {"": say("any_site")} | names
     marks = {"": say("any_mark"), "yes": say("marked_false"), "no": say("not_marked_false")}
     with ui.row().classes("fw-tools"):
         chosen = {
             "state": ui.select(states, value=_state(wanted)).props(f'aria-label="{say("state")}"'),
             "severity": ui.select(severities, value=wanted.severity or "").props(f'aria-label="{say("severity")}"'),
-            "site": ui.select(sites, value=wanted.site if wanted.site in names else "", with_input=len(names) > _MANY),
+            "site": Choice(names, value=wanted.site if wanted.site in names else "", first=("", say("any_site"))),
             "false": ui.select(marks, value=_mark(wanted)).props(f'aria-label="{say("false_alarm")}"'),
             "text": ui.input(placeholder=say("search_tickets"), value=wanted.text or "").classes("grow fw-find"),
         }
@@ -208,7 +206,7 @@ async def new_ticket_page(request: Request, site: str = "", device: str = "") ->
 def _form(visit: Visit, names: dict[str, str], site: str | None, device: str) -> None:
     say = visit.say
     sites = {id_: f"{name} ({id_})" for id_, name in names.items()}
-    where = ui.select(sites, label=say("site"), value=site, with_input=len(sites) > _MANY).classes("w-full")
+    where = Choice(sites, label=say("site"), value=site).classes("w-full")
     what = ui.select({"": say("no_device")}, label=say("device"), value="").classes("w-full")
     severity = ui.radio({one: say(one) for one in SEVERITIES}, value="warning").props("inline dense")
     title = ui.input(say("what_is_wrong")).props(f"maxlength={_LONGEST_TITLE}").classes("w-full")

@@ -63,6 +63,27 @@ def test_sites_are_turned_page_by_page_sorted_as_a_whole_and_searched(engineer: 
     assert engineer.complaints == []
 
 
+def test_a_site_is_chosen_among_hundreds_by_what_is_typed(engineer: Browser, shown: Shown) -> None:
+    engineer.prefer("en")
+    engineer.open("/tickets/new")
+    site, options = "input[aria-label='Site']", ".q-menu .q-item"
+    engineer.find(site).click()
+    engineer.until(lambda: len(engineer.texts(options)) > 3, "sites are offered")
+    assert engineer.driver.page_source.count("Zone ") < 120
+    engineer.find(site).send_keys("zone 257")
+    engineer.until(lambda: engineer.texts(options) == ["Zone 257 (z-257)"], "the one that fits")
+    engineer.find(options).click()
+    engineer.fill("input[maxlength='200']", "Gate open")
+    engineer.press("Make it")
+    engineer.until(lambda: "/tickets/0" in engineer.driver.current_url, "the ticket is made")
+    assert shown.get("/tickets?site=z-257")["items"][0]["title"]["en"] == "Gate open"
+    engineer.open("/tickets?site=z-257")
+    assert "Gate open" in engineer.text()
+    assert (
+        engineer.find(".fw-tools input[type=search]").get_property("value") == "Zone 257"
+    )
+
+
 def test_agents_are_found_among_hundreds_and_exported_whole(engineer: Browser, tmp_path: Path) -> None:
     engineer.prefer("zh")
     engineer.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
