@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup servers check structure test demo bench lock clean
+.PHONY: help setup servers check structure test demo pictures bench lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-16s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: setup ## every test, with the time each suite took (ARGS= goes to pytest)
 
 demo: setup ## a simulated site, the first forecast ticket (ARGS="--lang zh", "--until-ticket --json", "--data DIR")
 	@$(BIN)/forewarn demo $(ARGS)
+
+pictures: setup ## take the READMEs' pictures anew, from the demo in a browser
+	PICTURES_TO=docs/images $(BIN)/pytest -q tests/e2e/test_readme_demo.py
 
 bench: setup ## measure: make bench ARGS="ingest --quick --json"
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""The README's quick start, run as it is written, brings the first record and the first ticket."""
+"""What the README and docs/getting-started.md say to type, run as it is written, brings records and a ticket."""
 
 from __future__ import annotations
 
@@ -24,23 +24,46 @@ ROOT = Path(__file__).parents[2]
 LONGEST = 60.0
 
 
+def section(page: str, title: str) -> str:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return next(part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(title))
+
+
 def blocks() -> list[str]:
-    """The shell blocks of the quick start, without the one that makes the environment."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", text, flags=re.MULTILINE)[1]
-    assert section.startswith("Quick start")
-    setup, *others = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    """The shell blocks of the first steps, without the one that makes the environment."""
+    setup, *others = re.findall(r"```sh\n(.*?)```", section("docs/getting-started.md", "On one machine"), re.DOTALL)
     assert "make setup" in setup
     return others
 
 
 def walk(address: str, ticket: str) -> str:
     """The commands of the section on tickets, for one that is there."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = next(part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith("Tickets"))
-    commands = "\n".join(re.findall(r"^    (.*)$", section, re.MULTILINE))
+    commands = "\n".join(re.findall(r"^    (.*)$", section("docs/getting-started.md", "Tickets"), re.MULTILINE))
     assert "at=http://127.0.0.1:8080/" in commands
     return commands.replace("http://127.0.0.1:8080", address).replace("TICKET", ticket).replace("curl -s", "curl -sSf")
+
+
+def here(script: str, broker: int, api: int) -> str:
+    """A script with ports that are free on this machine; what needs the broker waits until it is there."""
+    ours = f"sed -i 's/listener 1883/listener {broker}/' broker/mosquitto.conf\nmosquitto -c"
+    waits = f"mosquitto.conf &\nuntil (: < /dev/tcp/127.0.0.1/{broker}) 2> /dev/null; do sleep 0.1; done\n"
+    script = script.replace("port: 1883", f"port: {broker}").replace("mosquitto -c", ours)
+    script = script.replace("\nbroker:\n", f"\napi:\n  port: {api}\nbroker:\n")
+    script = script.replace(
+        "broker: {host: 127.0.0.1,", f"api: {{port: {api}}}\\nbroker: {{host: 127.0.0.1, port: {broker},"
+    )
+    return re.sub(r"mosquitto\.conf & *", waits, script, count=1)
+
+
+def device(port: int, token: str, log: Path) -> None:
+    """Waits until the agent's own machine has sent a record."""
+    end = time.monotonic() + LONGEST
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            if any(found["device"] == "gate.host" for found in asked(port, "devices", token)["items"]):
+                return
+        time.sleep(0.2)
+    raise AssertionError(log.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -92,21 +115,12 @@ def test_the_quick_start_brings_the_first_record_and_the_first_ticket(commands: 
     folder = tmp_path / "try"
     folder.mkdir()
     broker, api = servers.free_port(), servers.free_port()
-    ours = f"sed -i 's/listener 1883/listener {broker}/' broker/mosquitto.conf\nmosquitto -c"
-    script = "\n".join(blocks()[:-1]).replace("port: 1883", f"port: {broker}").replace("mosquitto -c", ours)
-    script = script.replace("\nbroker:\n", f"\napi:\n  port: {api}\nbroker:\n")
-    waits = f"mosquitto.conf &\nuntil (: < /dev/tcp/127.0.0.1/{broker}) 2> /dev/null; do sleep 0.1; done\n"
-    script = script.replace("mosquitto.conf &\n", waits)
+    script = here("\n".join(blocks()[:-1]), broker, api)
     env = {"PATH": f"{commands}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     with shell(script, folder, env) as log:
         token = (folder / "token").read_text(encoding="utf-8").strip()
-        device: list[Any] = []
+        device(api, token, log)
         end = time.monotonic() + LONGEST
-        while not device and time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                device = [found for found in asked(api, "devices", token)["items"] if found["device"] == "gate.host"]
-            time.sleep(0.2)
-        assert device, log.read_text(encoding="utf-8")
         tickets: list[Any] = []
         while not tickets and time.monotonic() < end:
             tickets = [found for found in asked(api, "tickets", token)["items"] if found["rule"] == "try.memory"]
@@ -121,3 +135,15 @@ def test_the_quick_start_brings_the_first_record_and_the_first_ticket(commands: 
         shown = ran(["forewarn", "collector", "status"], folder, env)
         assert "gate" in shown.stdout, shown.stderr
     assert shutil.which("forewarn", path=env["PATH"]) == str(commands / "forewarn")
+
+
+def test_the_ten_lines_of_the_readme_bring_the_first_record(commands: Path, tmp_path: Path) -> None:
+    [lines] = re.findall(r"```sh\n(.*?)```", section("README.md", "On real machines"), re.DOTALL)
+    assert len(lines.splitlines()) == 10
+    folder = tmp_path / "try"
+    folder.mkdir()
+    broker, api = servers.free_port(), servers.free_port()
+    env = {"PATH": f"{commands}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    with shell(here(lines, broker, api), folder, env) as log:
+        token = ran(["forewarn", "collector", "add-token", "Mei"], folder, env).stdout.strip()
+        device(api, token, log)
