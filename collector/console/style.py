@@ -51,7 +51,7 @@ color:var(--ink)}
 .fw-table .q-table tbody td{height:36px;padding:5px 12px}.fw-table .q-table th{padding:6px 12px;height:36px}
 .fw-table td.fw-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .fw-table td.fw-time{white-space:nowrap;font-variant-numeric:tabular-nums}
-.fw-table td.fw-long{min-width:13rem}.fw-table td.fw-name{white-space:nowrap}
+.fw-table td.fw-long{min-width:13rem}.fw-main>.fw-col:last-child .fw-table td.fw-long{min-width:0}.fw-table td.fw-name{white-space:nowrap}
 .fw-table tbody tr:hover{background:var(--hover)}.fw-table .q-table__bottom{min-height:40px;color:var(--soft)}
 .fw-tools{width:100%;gap:.5rem;align-items:center;flex-wrap:wrap}
 .fw-tools .q-field{min-width:9rem}
