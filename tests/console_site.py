@@ -122,7 +122,11 @@ def _delivered(databases: Databases, at: int) -> None:
         "head": 840,
         "heard": at - 5_400_000,
     }
-    held = {"held": 3, "held_reason": "consent unknown", "records": 700}
+    held = {
+        "held": 3,
+        "held_reason": "unknown_consent: consent `c-9` is not registered for site `depot` under a trusted key",
+        "records": 700,
+    }
     aside = {"arrived": at - 400_000, "topic": "fw/1/t/03/a-harbour", "agent": "a-harbour", "reason": "not_json"}
     with databases.journal.begin() as connection:
         connection.execute(

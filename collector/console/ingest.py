@@ -13,6 +13,7 @@ from collector.api.parts import Check
 from collector.console import reads
 from collector.console.frame import badge, card, drawn, framed, heading, path, visit_of
 from collector.console.listing import Cell, Column, Listing, Row, listed
+from collector.console.troubles import part_told, refusal_told, trouble_told
 from collector.console.units import measured
 from collector.console.visit import Unanswered, Visit
 
@@ -64,12 +65,14 @@ async def ingest_page(request: Request) -> None:
 def _health(visit: Visit, checks: Sequence[Check]) -> None:
     for check in checks:
         with ui.row().classes("items-center gap-2"):
-            ui.label(check.name)
+            ui.label(part_told(check.name, visit.say))
             badge(visit.say("ok" if check.ok else "trouble"), "good" if check.ok else "bad")
             if check.lag:
                 ui.label(visit.say("behind", n=f"{check.lag:,}")).classes("fw-soft fw-small")
+            if not check.ok:
+                ui.label(trouble_told(check.name, visit.say)).classes("fw-small")
             if check.detail:
-                ui.label(check.detail).classes("fw-soft fw-small")
+                ui.label(check.detail).classes("fw-soft fw-mono").tooltip(visit.say("in_its_words"))
 
 
 def _columns(visit: Visit) -> list[Column]:
@@ -109,7 +112,7 @@ def _row(visit: Visit, one: Ingest) -> Row:
         "lost": _count(one.lost, "warn"),
         "held": _count(one.held, "warn" if one.held_reason else ""),
         "aside": _count(one.set_aside, "warn"),
-        "reason": Cell(one.held_reason or "—", tone="bad" if one.held_reason else "soft"),
+        "reason": Cell(refusal_told(one.held_reason, visit.say) or "—", tone="bad" if one.held_reason else "soft"),
     }
 
 
@@ -133,8 +136,8 @@ def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
         {
             "arrived": Cell(visit.ago(row["arrived"]), row["arrived"], saved=visit.at(row["arrived"])),
             "agent": Cell(row["agent"] or "—"),
-            "reason": Cell(row["reason"]),
-            "detail": Cell(row["detail"]),
+            "reason": Cell(refusal_told(row["reason"], say)),
+            "detail": Cell(row["detail"], tone="mono"),
             "size": Cell(measured(row["size"], "B", say), row["size"]),
             "topic": Cell(row["topic"], tone="mono"),
         }

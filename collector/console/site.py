@@ -16,6 +16,7 @@ from collector.console.reads import AgentLine, ConsentLine, Open, Site
 from collector.console.standing import RANK, Newest
 from collector.console.tickets import ticket_columns, ticket_row
 from collector.console.topology import Picture, Tree, picture
+from collector.console.troubles import refusal_told
 from collector.console.visit import Visit
 from collector.tickets.lifecycle import State
 from collector.tickets.maintenance import HeldTicket, Maintenance
@@ -126,7 +127,7 @@ def delivery_facts(visit: Visit, one: Ingest) -> list[tuple[str, str, str]]:
         (say("heard"), visit.ago(one.heard) if one.heard else say("never"), ""),
         (say("watermark"), f"{one.watermark:,} / {one.head:,}", ""),
         (say("lag"), f"{one.lag:,}", ""),
-        (say("held_reason"), one.held_reason, ""),
+        (say("held_reason"), refusal_told(one.held_reason, say), ""),
         (say("declared_lost"), f"{one.lost:,}" if one.lost else "", ""),
         (say("set_aside"), f"{one.set_aside:,}" if one.set_aside else "", "/ingest"),
     ]

@@ -12,6 +12,7 @@ from collector.console.judging_words import JUDGING
 from collector.console.maintenance_words import MAINTENANCE
 from collector.console.rule_words import RULES
 from collector.console.topology_words import TOPOLOGY
+from collector.console.trouble_words import TROUBLE
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 _TAGS = {"zh": "zh-CN", "en": "en-US"}
@@ -260,6 +261,7 @@ WORDS: dict[str, tuple[str, str]] = {
     **JUDGING,
     **MAINTENANCE,
     **RULES,
+    **TROUBLE,
 }
 
 

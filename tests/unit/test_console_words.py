@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from collector.console.labels import FIELDS, INVENTORY, TABLES
+from collector.console.troubles import refusal_told
 from collector.console.words import LANGUAGES, WORDS, Say
 from collector.tickets.lifecycle import SEVERITIES, Act, Kind, State
 from forewarn import vocabulary
 from forewarn.vocabulary import DeviceKind
+from forewarn.wire import Reason
 
 PAGES = Path(__file__).parents[2] / "collector" / "console"
 
@@ -76,6 +78,17 @@ def test_every_kind_state_and_act_has_its_word() -> None:
     needed = {f"kind_{kind}" for kind in DeviceKind} | {f"event_{kind}" for kind in Kind}
     needed |= {f"act_{act}" for act in Act} | set(State) | set(SEVERITIES)
     assert needed - set(WORDS) == set()
+
+
+def test_every_refusal_and_every_part_of_the_collector_has_its_words() -> None:
+    needed = {f"refusal_{reason}" for reason in Reason}
+    parts = ("bus", "journal", "intake", "service", "store", "rules", "series")
+    needed |= {f"{what}_{part}" for part in parts for what in ("part", "trouble")}
+    assert needed - set(WORDS) == set()
+    kept = "unknown_consent: consent `c-9` is not registered for site `depot` under a trusted key"
+    assert refusal_told(kept, Say("zh")) == "授权未登记,或签名公钥不受信任:请登记授权 (c-9, depot)"
+    assert refusal_told("forked", Say("en")) == "two agents share one spool: a machine was cloned or restored"
+    assert [refusal_told(text, Say("zh")) for text in ("", "of another version: x")] == ["", "of another version: x"]
 
 
 def test_every_table_and_field_of_the_vocabulary_has_a_name() -> None:
