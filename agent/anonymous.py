@@ -51,7 +51,7 @@ class Disguise:
         for name, text in profile.inventory.items():
             for link in text.chain():
                 if link.oid is not None and name in ("serial", "name", "location", "mac"):
-                    self._whole[str(link.oid)] = str(name)
+                    (self._whole if link.where is None else self._columns)[str(link.oid)] = str(name)
         for group in profile.tables:
             for label in group.label if group.table == "channel" else ():
                 oid = label.oid if isinstance(label, Label) else label

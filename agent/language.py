@@ -206,9 +206,13 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An inventory text: an object, or the same words for every device of the family; `find` keeps its group 1."""
+    """An inventory text: an object, or the same words for every device of the family; `find` keeps its group 1.
+
+    With `where`, `oid` is a column: the first of its rows that is kept and shows something counts.
+    """
 
     oid: Marked | None = None
+    where: Where | None = None
     text: str | None = None
     find: Marked | None = None
     otherwise: Text | None = None
@@ -218,6 +222,13 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         yield self
         if self.otherwise is not None:
             yield from self.otherwise.chain()
+
+    @property
+    def key(self) -> str:
+        """What tells it from others that read the same object."""
+        if self.where is None:
+            return str(self.oid)
+        return f"{self.oid} of {self.where.oid} {self.where.values} {self.where.others} {self.where.matches}"
 
 
 class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

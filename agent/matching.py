@@ -10,20 +10,23 @@ Errors: those of `agent.snmp.session`, when the device does not answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
+from agent import instances
 from agent.conversion import mac, words, written
 from agent.language import Condition, Match, Profile
-from agent.snmp.session import Session, Value
+from agent.snmp.session import Runaway, Session, Value
 
 DESCRIPTION, OBJECT_ID, UPTIME, NAME, LOCATION = (f"1.3.6.1.2.1.1.{arc}.0" for arc in (1, 2, 3, 5, 6))
 """The system group of SNMPv2-MIB (RFC 3418)."""
 
 Known = Mapping[str, Value]
 _LONGEST = 256
+_FEW = 8
+"""A stack has so many chassis; the first that shows something counts."""
 
 
 class Fit(NamedTuple):
@@ -201,11 +204,37 @@ def _length(condition: Condition, shown: Shown) -> int:
     return 2 * wanted.removesuffix("*").rstrip(".").count(".") + (not wanted.endswith("*"))
 
 
-def wanted_texts(profile: Profile) -> Sequence[str]:
-    """The objects that the inventory of a profile is made of."""
-    return list(
-        dict.fromkeys(str(link.oid) for text in profile.inventory.values() for link in text.chain() if link.oid)
-    )
+async def shown_texts(profile: Profile, session: Session) -> dict[str, Value]:
+    """What a device shows of the texts of its inventory, by `Text.key`.
+
+    Raises:
+        SnmpError: the device did not answer.
+    """
+    texts = {link.key: link for text in profile.inventory.values() for link in text.chain() if link.oid}
+    plain = [str(text.oid) for text in texts.values() if text.where is None]
+    found = await session.get_many(list(dict.fromkeys(plain)))
+    columns: dict[str, dict[str, Value]] = {}
+    for key, text in texts.items():
+        if text.where is None:
+            continue
+        column = str(text.where.oid)
+        if column not in columns:
+            columns[column] = await _rows(session, column)
+        known = {f"{column}.{row}": value for row, value in columns[column].items()}
+        kept = [row for row in columns[column] if instances.kept(text.where, row, known)][:_FEW]
+        shown = await session.get_many([f"{text.oid}.{row}" for row in kept])
+        said = next((value for value in shown.values() if words(value)), None)
+        if said is not None:
+            found[key] = said
+    return found
+
+
+async def _rows(session: Session, column: str) -> dict[str, Value]:
+    """The rows of a column; none of one without an end."""
+    try:
+        return await session.rows(column)
+    except Runaway:
+        return {}
 
 
 def inventory(fit: Fit, known: Known, found: Known) -> dict[str, str]:
@@ -214,14 +243,14 @@ def inventory(fit: Fit, known: Known, found: Known) -> dict[str, str]:
     Args:
         fit: how it is polled.
         known: what it answered to `questions`.
-        found: what it answered to `wanted_texts`.
+        found: its `shown_texts`.
     """
     texts = {"name": known.get(NAME), "description": known.get(DESCRIPTION), "location": known.get(LOCATION)}
     shown = {name: words(value) for name, value in texts.items() if value is not None}
     for name, text in fit.profile.inventory.items():
         shows = mac if name == "mac" else words
         for link in text.chain():
-            value = shows(found[str(link.oid)]) if link.oid in found else link.text or ""
+            value = shows(found[link.key]) if link.key in found else link.text or ""
             if link.find is not None:
                 part = re.search(link.find, value)
                 value = (part[1] or "") if part else ""

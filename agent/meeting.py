@@ -50,7 +50,7 @@ async def meet(
     profile, quirks = fit.profile, fit.profile.quirks
     session.narrow(max_varbinds=quirks.max_varbinds, nonincreasing_ok=quirks.nonincreasing_ok, bulk=not quirks.no_bulk)
     drawn = await drawing.make(profile, session, before=before)
-    found = await session.get_many(matching.wanted_texts(profile))
+    found = await matching.shown_texts(profile, session)
     inventory = matching.inventory(fit, shown.known, found)
     around = ""
     # Some switches fall silent on these tables: that costs a text of the inventory, not the poll.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, judge, questions
+from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, inventory, judge, questions, shown_texts
 from agent.profile import load, shipped
+from agent.snmp.played import PlayedExchange
+from agent.snmp.requester import Requester
+from agent.snmp.session import Value
 
 UPS_MIB = {"1.3.6.1.2.1.33.1.2.1.0": 2}
 APC = {OBJECT_ID: "1.3.6.1.4.1.318.1.3.27", "1.3.6.1.4.1.318.1.1.1.2.1.1.0": 2}
@@ -124,3 +129,25 @@ def test_a_profile_without_a_match_is_used_only_where_the_settings_name_it():
 def test_zero_dot_zero_is_no_object_id():
     judged = judge(family("x", "{any: [{sysobjectid: ''}]}"), Shown({OBJECT_ID: "0.0"}))
     assert judged.holds
+
+
+def test_a_text_of_a_chosen_row_stands_before_one_of_a_fixed_row():
+    entity = "1.3.6.1.2.1.47.1.1.1.1"
+    objects: dict[str, Value] = {
+        f"{entity}.5.1": 11,
+        f"{entity}.5.1001": 3,
+        f"{entity}.5.2001": 3,
+        f"{entity}.11.1": b"STACK",
+        f"{entity}.11.1001": b"",
+        f"{entity}.11.2001": b"CHASSIS 2",
+        f"{entity}.13.1": b"of row 1",
+        "1.3.1.0": b"Model X-1, serial 77",
+    }
+    profile = load(
+        "id: x\nkind: switch\nextends: [std.entity]\ninventory: {hardware: {oid: 1.3.1.0, find: 'serial (.*)'}}\n", "x"
+    )
+    session = Requester(PlayedExchange(objects))
+    found = asyncio.run(shown_texts(profile, session))
+    texts = inventory(Fit(profile, "a test"), {}, found)
+    assert (texts["serial"], texts["model"], texts["hardware"]) == ("CHASSIS 2", "of row 1", "77")
+    assert "vendor" not in texts
