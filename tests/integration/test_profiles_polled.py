@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -98,6 +100,25 @@ def test_a_device_s_clock_is_held_against_ours(responder):
         assert ahead == pytest.approx(1_700_000_005 - clock.now() / 1000, abs=5)
 
     in_loop(steps)
+
+
+def test_a_camera_s_clock_without_a_zone_is_in_that_of_the_site(responder, monkeypatch):
+    monkeypatch.setenv("TZ", "CST-8")
+    time.tzset()
+    device = recorded(responder, "hikvision.camera")
+
+    async def steps() -> None:
+        clock = SteppedClock()
+        shown = datetime.fromtimestamp(clock.now() / 1000 - 90, tz=timezone(timedelta(hours=8)))
+        device.set("1.3.6.1.4.1.39165.1.19.0", 4, f"{shown:%Y-%m-%d %H:%M:%S}")
+        found = reading(await contact(device, clock).poll())
+        assert value(found, "device", "", "clock_offset_seconds") == pytest.approx(-90, abs=1)
+
+    try:
+        in_loop(steps)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_profile_s_interval_holds_where_the_settings_give_none(responder):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, inventory, judge, questions, shown_texts
+from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, find, inventory, judge, questions, shown_texts
 from agent.profile import load, shipped
 from agent.snmp.played import PlayedExchange
 from agent.snmp.requester import Requester
@@ -151,3 +152,24 @@ def test_a_text_of_a_chosen_row_stands_before_one_of_a_fixed_row():
     texts = inventory(Fit(profile, "a test"), {}, found)
     assert (texts["serial"], texts["model"], texts["hardware"]) == ("CHASSIS 2", "of row 1", "77")
     assert "vendor" not in texts
+
+
+class Older(PlayedExchange):
+    """SNMP v1: one object that is not there refuses the whole request."""
+
+    def __init__(self, objects: dict[str, Value]) -> None:
+        super().__init__(objects)
+        self.all_or_none = True
+
+    async def get(self, oids: Sequence[str]) -> dict[str, Value]:
+        got = await super().get(oids)
+        return got if len(got) == len(oids) else {}
+
+
+def test_a_device_that_refuses_a_request_for_one_missing_object_is_still_known_by_the_others():
+    session = Requester(Older(APC | {DESCRIPTION: b"APC", "1.3.6.1.2.1.1.3.0": 1}))
+    fit, shown = asyncio.run(find(shipped().values(), session))
+    assert fit is not None
+    assert fit.profile.id == "ups.apc"
+    assert shown.known.keys() >= APC.keys()
+    assert session.requests <= 40
