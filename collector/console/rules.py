@@ -153,7 +153,7 @@ def _rule(visit: Visit, line: Line) -> None:
                 with ui.element("dd"):
                     ui.label(in_words(condition, say))
         facts([*_conditions(visit, rule), *_judgement(visit, line), *_cost(visit, line)])
-        written = [f"{severity}: {condition_text(condition)}" for severity, condition in rule.when.items()]
+        written = [f"{say(severity)}: {condition_text(condition)}" for severity, condition in rule.when.items()]
         ui.label("\n".join([f"{rule.source} · {rule.version}", *written])).classes("fw-soft fw-mono fw-pre")
 
 

@@ -156,7 +156,7 @@ def _consent(visit: Visit, line: ConsentLine) -> None:
         [
             (say("signed_by"), consent.signed_by, ""),
             (say("valid"), say("from_to", begin=visit.at(consent.begins)[:10], end=visit.at(consent.ends)[:10]), ""),
-            (say("scopes"), ", ".join(consent.scopes), ""),
+            (say("scopes"), ", ".join(say(f"scope_{scope.value}") for scope in consent.scopes), ""),
             (say("networks"), ", ".join(consent.networks), ""),
         ]
     )

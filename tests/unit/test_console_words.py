@@ -14,7 +14,7 @@ from collector.console.troubles import refusal_told
 from collector.console.words import LANGUAGES, WORDS, Say
 from collector.tickets.lifecycle import SEVERITIES, Act, Kind, State
 from forewarn import vocabulary
-from forewarn.vocabulary import DeviceKind
+from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Reason
 
 PAGES = Path(__file__).parents[2] / "collector" / "console"
@@ -76,6 +76,7 @@ def test_no_word_is_kept_that_nobody_says() -> None:
 
 def test_every_kind_state_and_act_has_its_word() -> None:
     needed = {f"kind_{kind}" for kind in DeviceKind} | {f"event_{kind}" for kind in Kind}
+    needed |= {f"scope_{source}" for source in Source}
     needed |= {f"act_{act}" for act in Act} | set(State) | set(SEVERITIES)
     assert needed - set(WORDS) == set()
 
