@@ -21,7 +21,7 @@ import typer
 from agent import logpage, logtext, spoken
 from agent.app import SystemClock
 from agent.loglines import KINDS, Line, Story, plain, still_waiting, wanted
-from agent.logpage import CONFIRMED, LEFT
+from agent.logpage import CONFIRMED, LEFT, Entry
 from agent.logreading import Reader
 from agent.settings import load
 from agent.waiting import waiting
@@ -131,6 +131,14 @@ class _Shown:
         else:
             print(logtext.full(line) if self._full else logtext.row(line), flush=True)
 
+    def confirmed(self, entry: Entry) -> None:
+        if self.as_json:
+            found = {"kind": CONFIRMED, "at": entry.at, "epoch": entry.epoch, "upto": entry.last}
+            print(msgspec.json.encode(found).decode(), flush=True)
+        else:
+            at = spoken.instant(entry.at)
+            print(f"{at}  confirmed by the service company: everything up to record {entry.last:,}", flush=True)
+
     def note(self, text: str) -> None:
         if not self.as_json:
             print(text, flush=True)
@@ -174,8 +182,7 @@ def _follow(reader: Reader, story: Story, shown: _Shown) -> None:
                     continue
                 story.add(stored)
                 if stored.entry.kind == CONFIRMED:
-                    when = spoken.instant(stored.entry.at)
-                    shown.note(f"{when}  confirmed by the collector: everything up to record {stored.entry.last:,}")
+                    shown.confirmed(stored.entry)
             for line in story.rest():
                 if line.record is None:
                     shown.show(line)

@@ -5,7 +5,8 @@ CRC-32 of what follows (big-endian), then one line of JSON (an `Entry`), then, f
 for byte. Pages are written by one agent and read by anybody beside it: an entry that is not whole yet is simply not
 there yet.
 
-Errors: none but OSError; what cannot be read is said in `Read.why`.
+Errors:
+    OSError   the disk refuses; what is wrong within a page is said in `Read.why`
 """
 
 from __future__ import annotations
@@ -89,8 +90,16 @@ def encoded(entry: Entry, payload: bytes = b"") -> bytes:
 
 
 def pages(folder: Path) -> list[Path]:
-    """The pages in a log book's folder, oldest first; none when there is no folder."""
-    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+    """The pages in a log book's folder, oldest first; none when there is no folder.
+
+    Raises:
+        OSError: the folder may not be read.
+    """
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    return sorted(path for path in found if path.suffix == SUFFIX and path.stem.isdigit())
 
 
 def named(folder: Path, number: int) -> Path:

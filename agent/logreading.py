@@ -1,6 +1,7 @@
 """Reads a log book from some time on, and goes on as it grows, beside the agent that writes it.
 
-Errors: none; what cannot be read is an entry that says so.
+Errors:
+    OSError   the folder may not be read; what else cannot be read is an entry that says so
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class Reader:
         self._at = 0
 
     def more(self) -> Iterator[Stored]:
-        """Every entry that was not read before, in order."""
+        """Every entry that was not read before, in order.
+
+        Raises:
+            OSError: the folder may not be read.
+        """
         found = logpage.pages(self._folder)
         if self._page is None:
             found = found[_first(found, self._since) :]

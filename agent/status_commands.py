@@ -7,6 +7,7 @@ Exit codes: 0 all is well; 1 something is to be looked at, or the agent does not
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from agent.app import SystemClock
 from agent.checking import Seen
 from agent.guard import WITHDRAWN, withdrawn_at
 from agent.health import Standing
-from agent.itself import Status
+from agent.itself import STATUS, Status
 from agent.lately import Lately, Polled
 from agent.log_commands import CONFIG, AsJson, Config, Folder
 from agent.loglines import LOST, Story, still_waiting
@@ -75,6 +76,8 @@ def status(config: Config = CONFIG, folder: Folder = None, as_json: AsJson = Fal
     home, document = _places(config, folder)
     seen = checking.last_status(home)
     if seen is None:
+        with contextlib.suppress(FileNotFoundError):
+            (home / STATUS).open("rb").close()
         print(f"no status in {home}: does the agent run on this host?", file=sys.stderr)
         raise typer.Exit(1)
     found = _look(home, document, seen)
