@@ -49,8 +49,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rewinds: int
     forged: int
     troubled: dict[str, Trouble] = {}
+    answered: int = 0
+    """When the collector was last heard, Unix milliseconds; 0: not since the agent started."""
     clock_ahead: float | None = None
-    """Seconds by which this machine's clock is ahead of the collector's; None: it has not answered yet."""
+    """Seconds by which this machine's clock is ahead of the collector's; None: it did not say."""
 
 
 class Itself:
@@ -97,6 +99,7 @@ class Itself:
             in_flight=sending.in_flight,
             rewinds=sending.rewinds,
             forged=sending.forged,
+            answered=sending.answered,
             clock_ahead=sending.clock_ahead,
             troubled=self._poller.troubled(),
         )

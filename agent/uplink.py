@@ -77,8 +77,10 @@ class Status(NamedTuple):
     blocks: int
     rewinds: int
     forged: int
+    answered: int
+    """When the collector was last heard, Unix milliseconds; 0: not in this run."""
     clock_ahead: float | None
-    """Seconds by which our clock was ahead of the collector's when it last answered; None: it never said."""
+    """Seconds by which our clock was ahead of the collector's then; None: it did not say."""
 
 
 class Uplink:
@@ -125,6 +127,7 @@ class Uplink:
         self._held_until = 0.0
         self._next_live = 0.0
         self._collector = ""
+        self._answered = 0
         self._clock_ahead: float | None = None
         self._blocks = self._rewinds = 0
 
@@ -142,6 +145,7 @@ class Uplink:
             self._blocks,
             self._rewinds,
             self._answers.forged,
+            self._answered,
             self._clock_ahead,
         )
 
@@ -303,8 +307,9 @@ class Uplink:
             if self._collector:
                 self._rewind("the collector started anew")
             self._collector = ack.boot
+        self._answered = self._clock.now()
         if ack.at and self._flight and self._flight[0] <= ack.upto:  # Of what is under way: it was made just now.
-            self._clock_ahead = (self._clock.now() - ack.at) / 1000
+            self._clock_ahead = (self._answered - ack.at) / 1000
         before = self._spool.standing
         released = await self._spool.release(ack.epoch, ack.upto, ack.hash)
         if released in (Released.BEYOND_HEAD, Released.ANOTHERS):

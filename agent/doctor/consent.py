@@ -45,7 +45,7 @@ def look(settings: Settings, guard: Guard, clock: Clock) -> Iterator[Diagnosis]:
         yield from _left_out(settings, consent, clock)
     key = Path("consent.key")
     if there(key):
-        what = f"{key.absolute()} is the customer's private key, and lies on the agent's machine"
+        what = f"{key} in this folder is the customer's private key, and lies on the agent's machine"
         yield warn("consent", what, "move it to where the customer alone has it: it is needed only to sign")
 
 

@@ -29,6 +29,8 @@ _KNOWN_BY = (
 _CLOCK_OFF = 60.0
 """Seconds between two clocks that are worth a word."""
 _KEPT = "set this machine's clock, and let it keep its time by NTP"
+_QUIET = 120_000
+"""Milliseconds; the host is read and told of every minute, mostly."""
 _PLAIN_HOSTS = ("127.", "localhost", "::1")
 
 
@@ -49,12 +51,12 @@ def look(settings: Settings, clock: Clock) -> Iterator[Diagnosis]:
         yield warn(brokers.place(broker), what, "set `broker.tls` and the port the broker speaks TLS at")
     seen = last_status(settings.folder)
     if seen is not None and fresh(seen.age):
-        yield from _running(broker, seen.status)
+        yield from _running(broker, seen.status, clock)
     elif not failed:
         yield from _alone(settings, broker, clock)
 
 
-def _running(broker: Broker, status: Status) -> Iterator[Diagnosis]:
+def _running(broker: Broker, status: Status, clock: Clock) -> Iterator[Diagnosis]:
     if not status.connected:
         remedy = "see above; with the agent stopped, `forewarn agent doctor` tries user and password by itself"
         yield fail(brokers.place(broker), f"the running agent is not connected: {status.why}", remedy)
@@ -62,6 +64,13 @@ def _running(broker: Broker, status: Status) -> Iterator[Diagnosis]:
     yield ok(brokers.place(broker), "the running agent is connected")
     if status.held:
         yield fail("collector", f"does not take our records, which wait here: {status.held}", held_remedy(status.held))
+    elif status.records and clock.now() - status.answered > _QUIET:
+        since = span((clock.now() - status.answered) / 1000)
+        quiet = f"has not answered for {since}" if status.answered else "has not answered since the agent started"
+        remedy = (
+            "look again in a minute; if it stays so, `forewarn collector doctor` on the collector's machine says why"
+        )
+        yield warn("collector", f"{quiet}, and {status.records} records wait here", remedy)
     else:
         yield ok("collector", f"has acknowledged up to record {status.acked} of {status.head}")
     if status.clock_ahead is not None and abs(status.clock_ahead) > _CLOCK_OFF:

@@ -39,7 +39,7 @@ def program() -> Diagnosis:
         version = metadata.version("forewarn")
     except metadata.PackageNotFoundError:
         version = "of a source tree"
-    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    system = f"{platform.system()} {platform.machine()}"
     return ok("program", f"forewarn {version}, Python {platform.python_version()}, {system}")
 
 

@@ -231,7 +231,9 @@ def test_a_consent_that_ends_soon_and_a_key_left_lying_are_warned_of(site: Site)
     (site.folder / "consent.key").write_text("00" * 32)
     found = site.look()
     found.warns("consent", "; ends in 10 d, on ", "before then the customer writes and signs one")
-    found.warns("consent", "is the customer's private key", "where the customer alone has it")
+    found.warns(
+        "consent", "consent.key in this folder is the customer's private key", "where the customer alone has it"
+    )
 
 
 def test_files_that_show_a_secret_to_others_are_named(site: Site) -> None:
@@ -393,7 +395,7 @@ def test_beside_a_running_agent_it_asks_the_status_file_and_leaves_the_connectio
     bus.watch(states.append)
     bus.connect()
     until(lambda: bus.state.connected)
-    site.status(acked=5, head=9)
+    site.status(acked=5, head=9, records=4, answered=SystemClock().now())
     found = site.look()
     bus.publish(signals.block_topic(SHARD, AGENT), b"").result(10)
     assert [state.connected for state in states] == [True], "a second login would have pushed it off"
@@ -408,6 +410,10 @@ def test_what_a_running_agent_says_is_wrong_is_handed_on(site: Site) -> None:
     found = site.look()
     found.fails("broker", "the running agent is not connected: the broker refuses us", "with the agent stopped")
     found.fails("spool", "disk full", "make room")
+    site.status(records=3)
+    site.look().warns("collector", "has not answered since the agent started, and 3 records wait", "collector doctor")
+    site.status(records=3, answered=SystemClock().now() - 600_000)
+    site.look().warns("collector", "has not answered for 10 min, and 3 records wait", "collector doctor")
     site.status(clock_ahead=-7_200.0)
     site.look().warns("clock", "2 h behind the collector's", "NTP")
     site.status(held="withdrawn")

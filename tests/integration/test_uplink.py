@@ -209,6 +209,7 @@ def test_the_answer_to_what_is_under_way_tells_how_far_our_clock_is_ahead_and_an
         sender.put(0)
         emptied(sender)
         assert sender.status.clock_ahead is None, "a collector that does not tell the time"
+        assert sender.status.answered == pytest.approx(time.time() * 1000, abs=60_000)
         collector.behind = 86_400_000
         collector.again()
         collector.behind = 300_000
