@@ -92,7 +92,8 @@ def _waiting(settings: Settings, opened: Opened, now: int) -> Iterator[Diagnosis
         return  # An older schema; that is told where the databases are.
     for each in waiting:
         since = (now - each.oldest) / 1000
-        what = f"{each.notices} wait for {each.channel}, the oldest for {span(since)}"
+        count = "1 notice waits" if each.notices == 1 else f"{each.notices} notices wait"
+        what = f"{count} for {each.channel}, the oldest since {span(since)}"
         what += f": {each.why}" if each.why else ""
         if getattr(settings.notices, each.channel, None) is None:
             yield warn("outbox", what, f"set `notices.{each.channel}` again, or they are given up after a week")

@@ -350,7 +350,7 @@ def test_notices_that_wait_are_counted_with_the_reason(house: House) -> None:
         book.apply([finding(position=1)], 1, connection)
         connection.execute(tables.outbox.update().values(why="mail server is on holiday", attempts=1))
     databases.close()
-    words = "1 wait for smtp, the oldest for 2 h: mail server is on holiday"
+    words = "1 notice waits for smtp, the oldest since 2 h: mail server is on holiday"
     house.look().warns("outbox", words, "set `notices.smtp` again")
     house.settings["notices"] = smtp(servers.free_port())
     house.look().warns("outbox", words, "see `smtp` above")
