@@ -20,7 +20,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collector import tables
 from collector.api.parts import Check
+from collector.costs import kept
 from collector.database import reading
+from collector.tickets.precision import Tally, precisions
 
 _INGEST = {
     "blocks": "Blocks committed to the journal.",
@@ -70,7 +72,7 @@ class Figures(Source):
 
     def collect(self) -> Iterator[Metric]:
         """Asks, once a scrape."""
-        for asked in (self._ingest, self._aside, self._fleet, self._tickets, self._outbox, self._now):
+        for asked in (self._ingest, self._aside, self._fleet, self._tickets, self._rules, self._outbox, self._now):
             try:
                 yield from asked()
             except (DBAPIError, PoolTimeout):
@@ -118,6 +120,24 @@ class Figures(Source):
             for standing, severity, count in connection.execute(query):
                 family.add_metric([standing, severity], count)
         return [family]
+
+    def _rules(self) -> list[Metric]:
+        """How often rules were right, all versions together, and what they cost."""
+        of_rule = ["rule"]
+        judged = GaugeMetricFamily("forewarn_rule_judged", "Tickets that people ended or marked.", labels=of_rule)
+        false = GaugeMetricFamily("forewarn_rule_false_alarms", "Tickets marked as false alarms.", labels=of_rule)
+        for rule, versions in precisions(self._service, 0).items():
+            whole = sum(versions.values(), Tally())
+            judged.add_metric([rule], whole.ever.judged)
+            false.add_metric([rule], whole.false)
+        series = GaugeMetricFamily("forewarn_rule_series", "Series in the state of a rule.", labels=of_rule)
+        evaluated = CounterMetricFamily(
+            "forewarn_rule_evaluations", "Polls of series judged, since the start.", labels=of_rule
+        )
+        for rule, cost in kept(self._service).items():
+            series.add_metric([rule], cost.series)
+            evaluated.add_metric([rule], cost.evaluations)
+        return [judged, false, series, evaluated]
 
     def _outbox(self) -> list[Metric]:
         outbox = tables.outbox

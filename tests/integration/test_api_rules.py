@@ -143,3 +143,17 @@ def test_a_refusal_for_want_of_words_names_the_key(
 ) -> None:
     answer = client.post(f"/api/v1/tickets/{opened(asked, 1, 'v')}/{act}", json=body)
     assert (answer.status_code, answer.json()["detail"]) == (409, said)
+
+
+def test_metrics_tell_of_each_rule(client: httpx.Client, asked: api_parts.Asked) -> None:
+    book = asked.parts.tickets
+    book.mark_false(opened(asked, 1, "older"), "Mei", "too tight")
+    book.resolve(opened(asked, 2, RULE.version), "Mei", "disk replaced")
+    opened(asked, 3, RULE.version)
+    costs.keep(asked.databases.service, [RuleCost(RULE.id, RULE.version, 800, 50, 7_000, 12.5, 0.03, 1, 2)])
+    said = client.get("/metrics").text
+    for line in ("judged", "false_alarms", "series", "evaluations_total"):
+        assert f'forewarn_rule_{line}{{rule="volume.filling"}}' in said
+    assert 'forewarn_rule_judged{rule="volume.filling"} 2.0\n' in said
+    assert 'forewarn_rule_false_alarms{rule="volume.filling"} 1.0\n' in said
+    assert 'forewarn_rule_evaluations_total{rule="volume.filling"} 7000.0\n' in said
