@@ -79,9 +79,7 @@ def test_a_site_is_chosen_among_hundreds_by_what_is_typed(engineer: Browser, sho
     assert shown.get("/tickets?site=z-257")["items"][0]["title"]["en"] == "Gate open"
     engineer.open("/tickets?site=z-257")
     assert "Gate open" in engineer.text()
-    assert (
-        engineer.find(".fw-tools input[type=search]").get_property("value") == "Zone 257"
-    )
+    assert engineer.find(".fw-tools input[type=search]").get_property("value") == "Zone 257"
 
 
 def test_agents_are_found_among_hundreds_and_exported_whole(engineer: Browser, tmp_path: Path) -> None:
