@@ -25,7 +25,7 @@ from collector.console.frame import (
     path,
     visit_of,
 )
-from collector.console.labels import field_label, inventory_label, inventory_rank, table_label
+from collector.console.labels import field_label, inventory_label, inventory_rank, inventory_text, table_label
 from collector.console.listing import Cell, Column, listed
 from collector.console.maintenance import bands, begin_button, working
 from collector.console.standing import Newest
@@ -120,7 +120,8 @@ def _about(visit: Visit, row: Mapping[str, Any]) -> None:
     say = visit.say
     with card(say("inventory")):
         pairs = [(say("kind"), say(f"kind_{row['kind']}"), ""), (say("profile"), row["profile"], "")]
-        texts = {name: str(value) for name, value in row["inventory"].items() if name not in _ELSEWHERE}
+        given = {name: str(value) for name, value in row["inventory"].items() if name not in _ELSEWHERE}
+        texts = {name: inventory_text(name, text) for name, text in given.items()}
         pairs += [(inventory_label(name, say), texts[name], "") for name in sorted(texts, key=inventory_rank)]
         pairs += [(say("agent"), row["agent"], "")]
         pairs += [

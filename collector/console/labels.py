@@ -5,6 +5,8 @@ A test compares this with `forewarn.vocabulary`: a field that is added there is 
 
 from __future__ import annotations
 
+import msgspec
+
 from collector.console.words import Say
 
 TABLES: dict[str, tuple[str, str]] = {
@@ -119,6 +121,7 @@ INVENTORY: dict[str, tuple[str, str]] = {
     "description": ("设备描述", "Description"),
     "location": ("位置", "Location"),
     "matched": ("配置匹配依据", "Profile chosen because"),
+    "neighbours": ("端口所接设备", "Behind its ports"),
 }
 """In the order of screens. Agents may send more: those stand under their own name."""
 
@@ -131,6 +134,21 @@ def inventory_label(name: str, say: Say) -> str:
 def inventory_rank(name: str) -> tuple[int, str]:
     """Where a line of an inventory stands: those with a label in their order, then the rest by name."""
     return list(INVENTORY).index(name) if name in INVENTORY else len(INVENTORY), name
+
+
+def inventory_text(name: str, text: str) -> str:
+    """A line of an inventory for people: of a switch's neighbours who or how many stand behind each port."""
+    if name != "neighbours":
+        return text
+    try:
+        found = msgspec.json.decode(text, type=list[dict[str, str | int | bool]])
+    except msgspec.DecodeError:
+        return text
+    ports: dict[str, list[str]] = {}
+    for each in found:
+        who = each.get("name") or each.get("mac") or f"({each.get('many', '?')})"
+        ports.setdefault(str(each.get("port", "")), []).append(str(who))
+    return "; ".join(f"{port}: {', '.join(there)}" for port, there in ports.items())
 
 
 def table_label(table: str, say: Say) -> str:

@@ -121,6 +121,23 @@ def test_a_camera_s_clock_without_a_zone_is_in_that_of_the_site(responder, monke
         time.tzset()
 
 
+def test_a_family_that_cannot_take_bulk_requests_is_walked_row_by_row(responder):
+    text = "id: simple\nextends: [switch.generic]\nquirks: {no_bulk: true}\n"
+    asked = {}
+    for name, profiles in (("switch.generic", shipped()), ("simple", {"simple": load(text, "simple.yaml")})):
+        device = recorded(responder, "switch.generic")
+        met = Contact(target(device, profile=name), profiles, open_session=opener(), clock=SteppedClock())
+
+        async def once(met: Contact = met) -> None:
+            assert reading(await met.poll()).ok
+            met.close()
+
+        in_loop(once)
+        asked[name] = device.requests
+    # Of interfaces and PoE ports there are nine rows, and one request more to see the end of each column.
+    assert asked["simple"] >= asked["switch.generic"] + 9
+
+
 def test_a_profile_s_interval_holds_where_the_settings_give_none(responder):
     device = recorded(responder, "generic")
     text = "id: quick\nextends: [generic]\nmatch: {priority: 99}\ninterval: 200ms\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.console.labels import FIELDS, INVENTORY, TABLES
+from collector.console.labels import FIELDS, INVENTORY, TABLES, inventory_text
 from collector.console.troubles import refusal_told
 from collector.console.words import LANGUAGES, WORDS, Say
 from collector.tickets.lifecycle import SEVERITIES, Act, Kind, State
@@ -102,3 +102,13 @@ def test_every_table_and_field_of_the_vocabulary_has_a_name() -> None:
 def test_a_language_is_chosen_by_its_name() -> None:
     assert [Say(language)("tickets") for language in LANGUAGES] == ["工单", "Tickets"]
     assert Say("en")("minutes_ago", n=5) == "5 min ago"
+
+
+def test_a_switch_s_neighbours_are_told_by_port() -> None:
+    given = (
+        '[{"port":"gi1","mac":"00:00:5e:00:53:01"},{"port":"gi24","mac":"00:00:5e:00:53:02","name":"sw-2"},'
+        '{"port":"gi1","mac":"00:00:5e:00:53:03"},{"port":"gi23","many":12}]'
+    )
+    assert inventory_text("neighbours", given) == ("gi1: 00:00:5e:00:53:01, 00:00:5e:00:53:03; gi24: sw-2; gi23: (12)")
+    assert inventory_text("neighbours", "no list") == "no list"
+    assert inventory_text("model", "[]") == "[]"
