@@ -267,6 +267,42 @@ def test_a_finding_of_the_window_that_comes_after_its_end_waits_for_the_end_of_t
     assert site.people.get(working.id).released == ENDS + HOUR + 2
 
 
+def test_what_else_of_the_window_comes_with_the_backlog_lets_nothing_go(site, working):
+    site.entry(ENDS + HOUR, at(30))
+    site.entry(ENDS + HOUR + 1, at(40, Turn.CHANGED, severity="critical"))
+    assert (site.seen(), site.kinds()) == ([], ["opened", "held", "changed"])
+    site.entry(ENDS + HOUR + 2, through="agent-1")
+    assert site.told() == [("opened", "nvr1", START + 30 * MINUTE)]
+
+
+def test_a_recovery_that_began_within_it_closes_the_ticket_when_the_rule_is_sure(site, working):
+    site.live(at(10))
+    site.entry(ENDS, through="agent-1")
+    sure = at(123, OVER)
+    site.live(msgspec.structs.replace(sure, reason=at(119).reason))
+    assert (site.ticket().state, site.ticket().recovered) == (State.CLOSED, sure.t)
+    assert site.kinds()[-2:] == ["recovered", "closed"]
+
+
+@pytest.mark.parametrize("in_hand", [False, True])
+def test_a_recovery_that_began_after_it_or_of_a_ticket_in_hand_leaves_it_open(site, working, in_hand):
+    site.live(at(10))
+    site.entry(ENDS, through="agent-1")
+    if in_hand:
+        site.book.assign(site.ticket().id, "Mei", "Wei")
+    began = at(119) if in_hand else at(122)
+    site.live(msgspec.structs.replace(at(123, OVER), reason=began.reason))
+    assert (site.ticket().state, site.kinds()[-1]) == (State.OPEN, "recovered")
+
+
+def test_entries_that_another_writer_has_taken_already_let_nothing_go(site, working):
+    site.entry(ENDS, through="agent-1")
+    site.entry(ENDS + HOUR, at(30))
+    with site.service.begin() as connection:
+        site.book.apply([], 2, connection, moments=[Moment(2, ENDS + HOUR, "agent-1")])
+    assert (site.ticket().held, site.seen()) == (working.id, [])
+
+
 def test_a_collector_that_was_down_over_the_end_does_not_take_its_own_absence_for_the_agents(site, working):
     site.live(at(20))
     site.entry(ENDS + 6 * HOUR)

@@ -133,10 +133,10 @@ def test_what_opened_inside_a_backlog_and_still_holds_is_told_when_the_backlog_i
     desk.now = LATE
     desk.take(late(position=7), caught_up={"agent-2"})
     assert desk.send() == []
-    desk.take(late(Turn.CHANGED, position=8, severity="critical"), caught_up={"agent-1"})
+    desk.take(late(Turn.CHANGED, position=8, t=START + HOUR, severity="critical"), caught_up={"agent-1"})
     desk.sender.send_due("webhook")
     (notice,) = desk.shelves[1].taken
-    assert (notice.event, notice.severity) == ("opened", "critical")
+    assert (notice.event, notice.severity, notice.occurred_at) == ("opened", "critical", START)
 
 
 def test_a_backlog_without_end_holds_a_notice_only_so_long(desk):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from collector import tables
 from collector.database import Databases
 from collector.notify import outbox
-from collector.tickets import rows
+from collector.tickets import maintenance, rows
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import SYSTEM, Kind, Refusal, State, Verdict
 from collector.tickets.ticket import NotAllowed, Search, Unknown
@@ -312,14 +312,16 @@ def test_history_cannot_be_rewritten(book, databases):
         (rows._NEWEST, "ticket_once_per_opening"),
         (rows._HISTORY, "event_of_ticket"),
         (outbox._HELD_OF, "outbox_held"),
+        (maintenance._COVERING, "maintenance_of_site"),
+        (maintenance._UNSETTLED, "maintenance_unsettled"),
     ],
 )
 def test_what_every_finding_asks_is_found_by_an_index_however_many_there_are(databases, statement, index):
     asked = []
     with databases.service.connect() as connection:
-        values = dict.fromkeys(("site", "device", "rule", "instance", "wanted"), "x")
+        values = {**dict.fromkeys(("site", "device", "rule", "instance", "wanted", "of", "what"), "x"), "at": 1}
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-        connection.execute(statement, {name: value for name, value in values.items() if name in str(statement)})
+        connection.execute(statement, {name: value for name, value in values.items() if f":{name}" in str(statement)})
         text, given = asked[-1]
         if connection.dialect.name == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all()
