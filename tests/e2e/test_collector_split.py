@@ -30,6 +30,17 @@ def web_of(run: Run, settings: dict[str, Any]) -> Run:
     return web
 
 
+def measured(web: Run, rule: str) -> dict[str, Any]:
+    """What the web process reads of what a rule costs the process that evaluates, once it has evaluated."""
+
+    def cost() -> Any:
+        told = web.get(f"/api/v1/rules/{rule}")["cost"]
+        return told if told and told["evaluations"] else None
+
+    found: dict[str, Any] = until(cost, "the web process reads what a rule costs the other")
+    return found
+
+
 def cut_connections(address: str) -> None:
     """Ends every connection to a PostgreSQL database, as a restart of the server does."""
     with psycopg.connect(address.replace("+psycopg", ""), autocommit=True) as connection:
@@ -61,6 +72,7 @@ def test_ingest_and_web_share_postgresql_and_influxdb(tmp_path: Path, postgres_s
             agent.deliver(agent.block(battery), 10)
             found = until(lambda: web.get("/api/v1/tickets?state=open")["items"], "a ticket is open")
             assert [(ticket["device"], ticket["rule"]) for ticket in found] == [("ups1", "ups.on_battery")]
+            assert measured(web, "ups.on_battery")["series"] == 1
             assert run.process is not None
             run.process.kill()
             run.process.wait()
