@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from axe_core_python.base import AXE_SCRIPT
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.console_site import Shown, running
@@ -108,10 +109,18 @@ def test_what_opens_on_a_page_has_nothing_serious_for_axe_either(shown: Shown, v
         visitor.find(f"button[aria-label='{label}']").click()
         visitor.until(lambda: visitor.has(".q-menu"), "the menu is open")
         found[label] = findings(visitor)
-    for label in ("Assign", "Resolve"):
-        visitor.open(ticket(shown, "recorder.filling"))
-        visitor.press_until(label, lambda: visitor.has(".q-dialog textarea, .q-dialog input"), "its dialog is there")
-        found[label] = findings(visitor)
+    for path, labels in (
+        (ticket(shown, "recorder.filling"), ("Assign", "Comment", "Resolve", "Close", "False alarm")),
+        ("/sites/harbour", ("I am working here",)),
+    ):
+        visitor.open(path)
+        for label in labels:
+            visitor.press_until(
+                label, lambda: visitor.has(".q-dialog input, .q-dialog textarea"), "its dialog is there"
+            )
+            found[label] = findings(visitor)
+            Keyboard(visitor).type(Keys.ESCAPE)
+            visitor.until(lambda: not visitor.driver.find_elements(By.CSS_SELECTOR, ".q-dialog"), "the dialog is gone")
     assert {where: what for where, what in found.items() if what} == {}
 
 
