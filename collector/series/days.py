@@ -166,6 +166,13 @@ def select(db: duckdb.DuckDBPyConnection, tables: Iterable[Day], numbers: list[i
     return np.concatenate(series), np.concatenate(t), np.concatenate(value)
 
 
+def only(arrays: Arrays, wanted: npt.NDArray[np.int32], begin: int, end: int) -> Arrays:
+    """The rows of the wanted series with begin <= t < end, in their order."""
+    series, t, value = arrays
+    some = np.isin(series, wanted) & (t >= begin) & (t < end)
+    return series[some], t[some], value[some]
+
+
 def drop(db: duckdb.DuckDBPyConnection, day: int, found: Day) -> None:
     """Forgets a day."""
     db.execute(f"DROP TABLE {found.name}")

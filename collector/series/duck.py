@@ -58,6 +58,10 @@ class _Portion:
             self.days.setdefault(day, []).extend(parts)
         return _Portion(self.days, self.rows + later.rows, max(self.position, later.position))
 
+    def parts(self) -> list[Arrays]:
+        """Its rows, those of a day in the order they were taken."""
+        return [arrays for some in self.days.values() for arrays in some]
+
 
 class DuckStore:
     """See SeriesStore."""
@@ -85,6 +89,8 @@ class DuckStore:
         self._writing = threading.Lock()
         self._catalogue = Catalogue()
         self._pending = _Portion()
+        self._leaving = _Portion()
+        """What is just being written: for a moment a reader finds it in memory and on disk."""
         self._trouble: str | None = None
         self._ordering: Ordering | None = None
         self._late: dict[int, float] = {}
@@ -187,7 +193,8 @@ class DuckStore:
         with self._lock:
             if self._pending.position <= self._stored:
                 return
-            portion, self._pending = self._pending, _Portion()
+            portion = self._leaving = self._pending
+            self._pending = _Portion()
             added = self._catalogue.take_added()
             named = len(self._catalogue)
         with contextlib.ExitStack() as undo:
@@ -203,6 +210,7 @@ class DuckStore:
         with self._lock:
             self._days = self._days | changed
             self._stored, self._named = portion.position, named
+            self._leaving = _Portion()
         if self._trouble is not None:
             log.info("series store goes on", position=portion.position)
         self._trouble = None
@@ -211,6 +219,7 @@ class DuckStore:
         """Whatever kept a portion from the disk: the next flush must not pass over it."""
         with self._lock:
             self._pending = portion.before(self._pending)
+            self._leaving = _Portion()
             self._catalogue.give_back(added)
 
     def _save(self, portion: _Portion, added: Added) -> dict[int, Day]:
@@ -254,19 +263,21 @@ class DuckStore:
         return sorted(self.last(site, device))
 
     def read(self, keys: Sequence[SeriesKey], begin: int, end: int, *, most: int = 2000) -> dict[SeriesKey, Points]:
-        """See SeriesStore.
+        """See SeriesStore. Waits for no flush: what is not on disk yet is read in memory.
 
         Raises:
             Unavailable: the file cannot be read now.
         """
-        with contextlib.suppress(Unavailable):  # What is on disk can be read although nothing can be written.
-            self._owner.submit(self._flush).result()
         with self._lock:
             numbers = {key: number for key in keys if (number := self._catalogue.find(key)) is not None}
+            # Looked at before the file: what is written meanwhile is seen twice, which `settled` mends, never missed.
+            waiting = self._leaving.parts() + self._pending.parts()
         found = dict.fromkeys(keys, EMPTY)
         if not numbers or begin >= end:
             return found
-        series, t, value = self._rows(list(numbers.values()), max(begin, -(1 << 62)), min(end, 1 << 62))
+        wanted, begin, end = np.array(list(numbers.values()), np.int32), max(begin, -(1 << 62)), min(end, 1 << 62)
+        parts = [self._rows(wanted.tolist(), begin, end), *(days.only(some, wanted, begin, end) for some in waiting)]
+        series, t, value = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(series, kind="stable")
         series, t, value = series[order], t[order], value[order]
         for key, number in numbers.items():

@@ -84,7 +84,7 @@ class SeriesStore(Protocol):
         """The series known for a site or one device, sorted."""
 
     def tend(self, now: int) -> None:
-        """Drops what is past its time and tidies up, a few seconds at most; called about every minute.
+        """Stores what waits, drops what is past its time and tidies up, a few seconds at most; called about every minute.
 
         Args:
             now: Unix milliseconds.

@@ -55,7 +55,7 @@ def test_what_was_written_is_read_at_once(store: SeriesStore) -> None:
 
 def test_the_cursor_follows_what_was_written(store: SeriesStore) -> None:
     store.write(disks(7, NOW))
-    read(store, UP)
+    store.tend(NOW)
     assert store.cursor() == 7
 
 
@@ -173,7 +173,7 @@ def test_values_past_their_time_go(store: SeriesStore) -> None:
 def test_a_batch_without_values_moves_the_cursor(store: SeriesStore) -> None:
     store.write(disks(1, NOW))
     store.write(batch(9))
-    read(store, UP)
+    store.tend(NOW)
     assert store.cursor() == 9
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,35 @@ def test_small_batches_wait_for_a_common_flush_and_are_read_before_it(tmp_path: 
     assert store.cursor() == 0
     assert store.last("s1")[UP] == (NOW + 49, 49.0)
     assert len(read(store)) == 49
-    assert store.cursor() == 49
+    assert store.cursor() == 0
+    store.close()
+    assert len(read(DuckStore(tmp_path / "series.duckdb"))) == 49
+
+
+def test_a_reader_waits_for_no_flush_and_finds_every_value_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DuckStore(tmp_path / "series.duckdb", Duckdb(flush=Duration(0.02)))
+    store.write(disks(1, NOW, 1.0))
+    until(lambda: store.cursor() == 1)
+    rightly, writing, go_on = days.add_rows, threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> days.Day:
+        written = rightly(*given)
+        writing.set()
+        assert go_on.wait(30)
+        return written
+
+    monkeypatch.setattr(days, "add_rows", slowly)
+    store.write(disks(2, NOW + 1000, 2.0))
+    assert writing.wait(30)
+    store.write(disks(3, NOW + 2000, 3.0))
+    store.write(disks(4, NOW + 1000, 4.0))
+    assert read(store) == [(NOW, 1.0), (NOW + 1000, 4.0), (NOW + 2000, 3.0)]
+    assert store.cursor() == 1
+    go_on.set()
+    until(lambda: store.cursor() == 4)
+    assert read(store) == [(NOW, 1.0), (NOW + 1000, 4.0), (NOW + 2000, 3.0)]
     store.close()
 
 
@@ -184,11 +213,12 @@ for _ in range(3):
     except Unavailable:
         continue
     sys.exit("a full disk took a batch")
-assert len(store.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == stored * 999
+assert stored < position and len(store.read([UP], 0, 2 * NOW, most=10**9)[UP].t) == (position - 1) * 999
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 for more in range(position, position + 3):
     attempt(more)
 found = store.read([UP], 0, 2 * NOW, most=10**9)[UP]
+store.tend(0)  # Flushes.
 assert store.ping() is None, store.ping()
 assert store.cursor() == position + 2
 assert len(found.t) == (position + 2) * 999, (len(found.t), position)
@@ -243,6 +273,11 @@ def test_a_second_process_is_told_whose_file_it_is(tmp_path: Path) -> None:
         DuckStore(tmp_path)
 
 
+def flushed(store: DuckStore) -> None:
+    """Waits until everything taken is on disk."""
+    store._owner.submit(store._flush).result()
+
+
 def polled(store: DuckStore, *, days: int, position: int = 1) -> int:
     """Writes 20 devices x 50 polls for some days, shuffled; returns how many rows."""
     polls = [(f"nvr{n % 20}", NOW + (n // 20) * DAY // 50, [n, n, n, n, n, n]) for n in range(20 * 50 * days)]
@@ -281,6 +316,7 @@ def test_a_late_row_marks_its_day_for_another_pass(tmp_path: Path) -> None:
     written = polled(store, days=1)
     store.tend(NOW + 10 * DAY)
     store.write(disks(2, NOW + 7, 77.0))
+    flushed(store)
     assert (NOW + 7, 77.0) in read(store)
     assert not store._days[NOW // DAY].ordered
     store.tend(NOW + 10 * DAY)
@@ -308,6 +344,7 @@ def test_a_row_that_comes_during_a_pass_is_not_lost(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("collector.series.days._SORT_ROWS", 1000)
     store = DuckStore(tmp_path / "series.duckdb")
     written = polled(store, days=1)
+    flushed(store)
     assert len(read(store)) == 50
     for position in range(2, 6):
         store._owner.submit(store._begin, NOW + 10 * DAY).result()
@@ -315,6 +352,7 @@ def test_a_row_that_comes_during_a_pass_is_not_lost(tmp_path: Path, monkeypatch:
         job = store._ordering
         assert job is not None
         store.write(disks(position, NOW + position, 70.0 + position))
+        flushed(store)
         assert (NOW + position, 70.0 + position) in read(store)
         assert job.spoilt
         store._owner.submit(store._step).result()
@@ -346,7 +384,7 @@ def test_a_pass_cut_short_by_a_crash_leaves_nothing_behind(tmp_path: Path) -> No
 def test_days_past_their_time_are_dropped_whole(tmp_path: Path) -> None:
     store = DuckStore(tmp_path / "series.duckdb", keep=3 * 86400)
     polled(store, days=6)
-    read(store)
+    flushed(store)
     kept = {day for day in store._days if (day + 1) * DAY > NOW + 3 * DAY}
     assert 3 <= len(kept) < len(store._days)
     store.tend(NOW + 6 * DAY)

@@ -54,6 +54,7 @@ def test_every_value_of_the_journal_is_stored_whatever_the_cut(journal: Journal,
         for at in range(0, 60, size):
             projection.apply(journal.entries[at : at + size])
         told.append(read(store, site))
+        store.tend(START)
         assert projection.cursor() == 60
         store.close()
     assert told[0] == [(START + n * EVERY, float(n)) for n in range(30)]
@@ -68,6 +69,7 @@ def test_entries_given_again_behind_a_cursor_that_trails_are_stored_once(journal
     assert projection.cursor() == 0
     projection.apply(journal.entries[:20])
     assert len(read(store, journal.entries[0].site)) == 10
+    store.tend(START)
     [day] = store._days.values()
     assert store._db.execute(f"SELECT count(*) FROM {day.name}").fetchall() == [(10,)]
     store.close()
@@ -133,5 +135,6 @@ def test_a_runner_carries_a_journal_into_duckdb(journal: Journal, tmp_path: Path
     finally:
         runner.stop()
     assert len(read(store, journal.entries[0].site)) == 20
+    store.tend(START)
     assert store.cursor() == 40
     store.close()
