@@ -95,12 +95,12 @@ def test_a_reader_waits_for_no_flush_and_finds_every_value_once(
     store.write(disks(2, NOW + 1000, 2.0))
     assert writing.wait(30)
     store.write(disks(3, NOW + 2000, 3.0))
-    store.write(disks(4, NOW + 1000, 4.0))
-    assert read(store) == [(NOW, 1.0), (NOW + 1000, 4.0), (NOW + 2000, 3.0)]
+    store.write(disks(4, NOW + 2000, 4.0))
+    assert read(store) == [(NOW, 1.0), (NOW + 1000, 2.0), (NOW + 2000, 4.0)]
     assert store.cursor() == 1
     go_on.set()
     until(lambda: store.cursor() == 4)
-    assert read(store) == [(NOW, 1.0), (NOW + 1000, 4.0), (NOW + 2000, 3.0)]
+    assert read(store) == [(NOW, 1.0), (NOW + 1000, 2.0), (NOW + 2000, 4.0)]
     store.close()
 
 
