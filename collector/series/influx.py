@@ -250,7 +250,7 @@ class InfluxStore:
         return None
 
     def server(self) -> str:
-        """Which server it says it is: `InfluxDB 1.8.10`, or whatever takes its place.
+        """Which server it says it is: `InfluxDB 1.8.10`; VictoriaMetrics, for one, does not tell.
 
         Raises:
             Unavailable: it is not reached.
@@ -263,15 +263,15 @@ class InfluxStore:
             headers = wrong.headers or {}
         told = {str(name).lower(): str(value) for name, value in dict(headers).items()}
         build = told.get("x-influxdb-build", "")
-        return " ".join(filter(None, ("InfluxDB", told.get("x-influxdb-version", "of unknown version"), build)))
+        version = told.get("x-influxdb-version")
+        return " ".join(filter(None, ("InfluxDB", version, build))) if version else "a server that tells no version"
 
     def refuses_writing(self) -> str:
         """Why values may not be written, in a sentence; empty when they may. A comment is sent, nothing is stored."""
         try:
             self._post(["# may we write?"])
-        except ApiException as wrong:
-            # After token and bucket were accepted, a body without a point is all that is wrong.
-            return "" if wrong.status == _BAD_REQUEST else self._sentence(wrong)
+        except ApiException:
+            return ""  # Token and bucket were accepted: that there is no value in it is all that is refused.
         except Unavailable as wrong:
             return str(wrong)
         return ""

@@ -242,6 +242,13 @@ def test_influxdb_is_named_with_its_version_and_the_rights_it_gives(house: House
     house.look().fails("series store", "is not reached", "correct `series.influxdb.url`")
 
 
+def test_a_victoria_metrics_in_its_place_is_taken_for_what_it_is(house: House, victoria_port: int) -> None:
+    house.settings["series"] = {"store": "influxdb", "influxdb": {"url": f"http://127.0.0.1:{victoria_port}"}}
+    found = house.look()
+    found.well("series store", "a server that tells no version")
+    found.well("series store", "lets us read and write `forewarn`")
+
+
 def test_an_influxdb_user_who_may_only_read_is_found(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
