@@ -7,6 +7,8 @@ Errors: Unreachable, Refused, Denied, Locked, Misread of `agent.snmp.session`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +32,8 @@ from pysnmp.proto import errind, rfc1902, rfc1905
 from agent.credential import Access
 from agent.snmp.session import Denied, Locked, Misread, Unreachable, Value
 
+_AUTHORIZATION_ERROR = 16
+"""The error-status (RFC 3416) of a user who may see nothing this way."""
 _REFUSALS = (
     errind.AuthenticationError,
     errind.AuthenticationFailure,
@@ -74,7 +78,8 @@ class PysnmpExchange:
     def close(self) -> None:
         """See `Exchange.close`."""
         if self._dispatcher is not None:
-            self._dispatcher.close()
+            with contextlib.suppress(TypeError):  # It ends what is under way with one argument too few.
+                self._dispatcher.close()
 
     async def ask(self, command: str, oids: Sequence[str], *given: int) -> list[tuple[str, Value]]:
         """Sends one request; what the device has not is left out of the answer.
@@ -84,12 +89,17 @@ class PysnmpExchange:
         """
         wanted = [ObjectType(ObjectIdentity(oid)) for oid in oids]
         try:
-            answer = await self.send(self._commands[command], wanted, given)
+            async with asyncio.timeout(self._timeout * 2 + 1):  # Some answers it drops, its own timer with them.
+                answer = await self.send(self._commands[command], wanted, given)
+        except TimeoutError as wrong:
+            raise Unreachable(f"{self.peer} did not answer within {self._timeout:g} s") from wrong
         except (PySnmpError, PyAsn1Error, OSError) as wrong:
             raise Misread(f"{self.peer} answered with what is no SNMP message: {wrong}") from wrong
         problem, status, _, binds = answer
         if problem is not None:
             raise self._refused(problem)
+        if int(status or 0) == _AUTHORIZATION_ERROR:
+            raise self._refused(errind.authenticationError)
         plain = [(str(oid), _plain(value)) for oid, value in binds] if not int(status or 0) else []
         return [(oid, value) for oid, value in plain if value is not None]
 

@@ -1,4 +1,4 @@
-"""The few octets of BER (X.690) that an SNMP v2c responder needs, and recordings in text form.
+"""The few octets of BER (X.690) that an SNMP v1 and v2c responder needs, and recordings in text form.
 
 A recording has one object a line, `oid|type|value`, with the type as its ASN.1 tag number (2 INTEGER, 4 OCTET STRING,
 4x the same in hexadecimal, 5 NULL, 6 OBJECT IDENTIFIER, 64 IpAddress, 65 Counter32, 66 Gauge32, 67 TimeTicks,
@@ -32,6 +32,8 @@ class Request(NamedTuple):
     second: int
     oids: list[bytes]
     """Each OID as its content octets."""
+    version: int = 1
+    """0 for SNMP v1, 1 for v2c (RFC 1901)."""
 
 
 def tlv(tag: int, body: bytes) -> bytes:
@@ -111,7 +113,7 @@ def recorded(text: str) -> dict[str, bytes]:
 
 
 def request(datagram: bytes) -> Request:
-    """Reads an SNMP v2c request.
+    """Reads an SNMP v1 or v2c request.
 
     Raises:
         ValueError: it is none.
@@ -119,8 +121,8 @@ def request(datagram: bytes) -> Request:
     try:
         _, message, _ = _read(datagram, 0)
         tag, version, at = _read(message, 0)
-        if tag != INTEGER or version != b"\x01":
-            raise ValueError("not version 2c")
+        if tag != INTEGER or version not in (b"\x00", b"\x01"):
+            raise ValueError("neither version 1 nor 2c")
         _, community, at = _read(message, at)
         pdu, body, _ = _read(message, at)
         _, number, at = _read(body, 0)
@@ -129,13 +131,13 @@ def request(datagram: bytes) -> Request:
         _, binds, _ = _read(body, at)
     except IndexError as wrong:
         raise ValueError("cut short") from wrong
-    return Request(community, pdu, _signed(number), _signed(first), _signed(second), _names(binds))
+    return Request(community, pdu, _signed(number), _signed(first), _signed(second), _names(binds), version[0])
 
 
 def response(to: Request, binds: bytes, *, number: int | None = None, error: int = 0, index: int = 0) -> bytes:
     """The octets that answer a request; `binds` are joined varbinds."""
     body = integer(to.number if number is None else number) + integer(error) + integer(index) + tlv(SEQUENCE, binds)
-    return tlv(SEQUENCE, b"\x02\x01\x01" + tlv(OCTETS, to.community) + tlv(RESPONSE, body))
+    return tlv(SEQUENCE, integer(to.version) + tlv(OCTETS, to.community) + tlv(RESPONSE, body))
 
 
 def bind(name: bytes, content: bytes) -> bytes:

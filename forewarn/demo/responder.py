@@ -1,4 +1,4 @@
-"""Devices that answer SNMP v2c on real UDP ports from recordings, and misbehave on request.
+"""Devices that answer SNMP v1 and v2c on real UDP ports from recordings, and misbehave on request.
 
 One thread serves all devices of a `Responder`. Values may be changed from any thread while it runs. It reads only:
 a SET is counted and not answered.
@@ -29,6 +29,7 @@ ETHERNET = 1472
 """The largest UDP payload that crosses an Ethernet unfragmented; real devices answer no more."""
 _Peer = tuple[str, int]
 _MOST_REPETITIONS = 100
+_MISSING = (ber.NO_SUCH_OBJECT, ber.NO_SUCH_INSTANCE, ber.END_OF_MIB)
 _COLUMN_ARCS = 11
 """No column that a profile walks has a longer name, every row of one has."""
 
@@ -66,6 +67,10 @@ class Device:
     most_binds: int = 0
     """GETs with more objects are refused with tooBig; 0: no limit but the datagram's."""
     most_bytes: int = ETHERNET
+    newest: int = 1
+    """The newest version it speaks: 0 for v1 alone, 1 for v2c too."""
+    mute: str = ""
+    """An OID under which it answers nothing: requests with an object there are lost."""
     requests: int = 0
     sets: int = 0
     socket: socket.socket | None = None
@@ -124,10 +129,15 @@ class Device:
             self.sets += 1
         if asked.community != self.community or self.mood is Mood.SILENT or asked.pdu == ber.SET:
             return None
+        if asked.version > self.newest or (asked.version == 0 and asked.pdu == ber.GETBULK) or self._is_mute(asked):
+            return None
         with self._lock:
             self._index()
             answer = self._answered(asked)
         return os.urandom(40) if self.mood is Mood.GARBAGE else answer
+
+    def _is_mute(self, asked: ber.Request) -> bool:
+        return bool(self.mute) and any(name.startswith(ber.oid(self.mute)) for name in asked.oids)
 
     def _index(self) -> None:
         if not self._stale:
@@ -146,6 +156,12 @@ class Device:
             binds = [self._next(name)[1] for name in asked.oids]
         else:
             binds = self._bulk(asked)
+        if asked.version == 0:
+            # RFC 1157 section 4.1.2: one name that is not there refuses the request, told by its place.
+            for place, (name, bound) in enumerate(zip(asked.oids, binds, strict=True), 1):
+                if bound in [ber.bind(name, missing) for missing in _MISSING]:
+                    same = b"".join(ber.bind(each, ber.value(ber.NULL, "")) for each in asked.oids)
+                    return ber.response(asked, same, error=2, index=place)
         wrong = asked.number ^ 0x55 if self.mood is Mood.WRONG_NUMBER else None
         answer = ber.response(asked, b"".join(binds), number=wrong)
         if len(answer) > self.most_bytes:

@@ -11,8 +11,9 @@ import pytest
 
 from agent.credential import Access
 from agent.snmp import gufo, pysnmp
+from agent.snmp.packing import MOST, Packing
 from agent.snmp.requester import Limits, Requester
-from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable
+from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
 from forewarn.demo.responder import Device, Mood, Responder
 from tests.servers import free_port
 
@@ -40,10 +41,16 @@ def device() -> Iterator[Device]:
 
 
 def asked(
-    adapter: Open, device: Device, ask: Callable[[Requester], Awaitable[T]], *, limits: Limits | None = None, retries=1
+    adapter: Open,
+    device: Device,
+    ask: Callable[[Requester], Awaitable[T]],
+    *,
+    limits: Limits | None = None,
+    retries=1,
+    access: Access = PUBLIC,
 ) -> T:
     async def run() -> T:
-        session = Requester(adapter(device.address, device.port, PUBLIC, 0.15), retries=retries, limits=limits)
+        session = Requester(adapter(device.address, device.port, access, 0.15), retries=retries, limits=limits)
         try:
             return await ask(session)
         finally:
@@ -160,11 +167,11 @@ def test_an_answer_under_another_number_is_no_answer(adapter, device):
 
 def test_a_late_answer_is_never_taken_for_another(adapter, device):
     async def late(session: Requester) -> dict[str, object]:
-        device.mood, device.delay = Mood.LATE, 0.2
+        device.mood, device.delay = Mood.LATE, 0.8
         with pytest.raises(Unreachable):
             await session.get_many([f"{SYSTEM}.1.0"])
         device.mood = Mood.HONEST
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.8)
         return await session.get_many([f"{SYSTEM}.3.0"])
 
     assert asked(adapter, device, late, retries=0) == {f"{SYSTEM}.3.0": 12345}
@@ -183,18 +190,18 @@ class CountingLoop(asyncio.SelectorEventLoop):
 def test_late_answers_that_nobody_waits_for_do_not_keep_the_loop_busy(adapter, device):
     async def idle() -> int:
         session = Requester(adapter(device.address, device.port, PUBLIC, 0.15), retries=0)
-        device.mood, device.delay = Mood.LATE, 0.2
+        device.mood, device.delay = Mood.LATE, 0.8
         with pytest.raises(Unreachable):
             await session.get_many([f"{SYSTEM}.1.0"])
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountingLoop)
         before = loop.woke
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.9)
         session.close()
         return loop.woke - before
 
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
-        assert runner.run(idle()) < 20
+        assert runner.run(idle()) < 25
 
 
 def test_an_endless_walk_ends_with_an_error_that_says_so(adapter, device):
@@ -257,3 +264,94 @@ def test_no_more_requests_are_under_way_than_the_site_allows(adapter):
             return loop.time() - begun
 
         assert asyncio.run(run()) >= 0.14, "six answers of 50 ms, two at a time"
+
+
+def test_a_request_that_hangs_costs_itself_and_what_came_is_kept(adapter, device):
+    device.mute = f"{COLUMN}.2"
+    wanted = [f"{COLUMN}.{column}.{row}" for column in (1, 2, 3, 4) for row in range(1, 25)]
+
+    async def partly(session: Requester) -> int:
+        session.packing = Packing(4)
+        got: dict[str, Value] = {}
+        with pytest.raises(Unreachable):
+            await session.get_many([f"{COLUMN}.1.{row}" for row in range(1, 5)] + wanted[24:28] + wanted[48:52], got)
+        return len(got)
+
+    assert asked(adapter, device, partly, retries=0) == 8
+
+
+def test_what_a_device_takes_is_tried_larger_again_only_after_many_answers(adapter, device):
+    device.most_binds = 7
+    wanted = [f"{COLUMN}.3.{row}" for row in range(1, 25)]
+
+    async def often(session: Requester) -> tuple[int, int]:
+        await session.get_many(wanted)
+        small = session.packing.size
+        device.most_binds = 0
+        for _ in range(20):
+            await session.get_many(wanted)
+        return small, session.packing.size
+
+    small, later = asked(adapter, device, often)
+    assert (small, later) == (6, 9)
+
+
+V1 = Access("1", "public")
+
+
+def test_a_device_of_snmp_v1_is_read_and_walked(adapter, device):
+    device.newest = 0
+
+    async def both(session: Requester) -> tuple[dict[str, object], list[str]]:
+        return await session.get_many([f"{SYSTEM}.1.0", f"{SYSTEM}.3.0"]), list(await session.rows(f"{COLUMN}.12"))
+
+    got, rows = asked(adapter, device, both, access=V1)
+    assert got == {f"{SYSTEM}.1.0": b"a device", f"{SYSTEM}.3.0": 12345}
+    assert rows == [str(row) for row in range(1, 25)]
+
+
+def test_in_snmp_v1_one_missing_object_costs_no_other_and_teaches_no_smaller_requests(adapter, device):
+    device.newest = 0
+    there = [f"{COLUMN}.3.{row}" for row in range(1, 25)]
+
+    async def with_gaps(session: Requester) -> tuple[set[str], int]:
+        got = await session.get_many([f"{SYSTEM}.77.0", *there, f"{SYSTEM}.78.0"])
+        return set(got), session.packing.size
+
+    got, size = asked(adapter, device, with_gaps, access=V1)
+    assert got == set(there)
+    assert size == MOST
+
+
+def test_a_device_of_snmp_v1_alone_is_silent_to_v2c(adapter, device):
+    device.newest = 0
+    with pytest.raises(Unreachable):
+        asked(adapter, device, lambda session: session.get_many([f"{SYSTEM}.3.0"]))
+
+
+def test_retries_and_doubtful_devices_do_not_take_the_turns_of_others(adapter):
+    with Responder() as responder:
+        dead, healthy = [responder.add(RECORDING) for _ in range(4)], responder.add(RECORDING)
+        for device in dead:
+            device.mood = Mood.SILENT
+
+        async def run() -> float:
+            loop = asyncio.get_running_loop()
+            limits = Limits(in_flight=asyncio.Semaphore(1), doubtful=asyncio.Semaphore(1))
+            sessions = [Requester(adapter(d.address, d.port, PUBLIC, 5), retries=2, limits=limits) for d in dead]
+            for session in sessions:
+                session.trusted = False
+            mine = Requester(adapter(healthy.address, healthy.port, PUBLIC, 4), retries=0, limits=limits)
+            others = [asyncio.create_task(session.get_many([f"{SYSTEM}.3.0"])) for session in sessions]
+            await asyncio.sleep(0.05)
+            begun = loop.time()
+            await mine.get_many([f"{SYSTEM}.3.0"])
+            took = loop.time() - begun
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            for session in [mine, *sessions]:
+                session.close()
+            return took
+
+        assert asyncio.run(run()) < 4, "not behind a time-out of another"
