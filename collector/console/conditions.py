@@ -27,13 +27,19 @@ def told(node: Node, say: Say) -> str:
 def _told(node: Node, say: Say, *, inside: bool = False) -> str:
     match node:
         case Logic(word=word, parts=parts):
-            whole = say(f"joined_by_{word}").join(_told(part, say, inside=True) for part in parts)
+            first, *rest = (_told(part, say, inside=True) for part in parts)
+            whole = say(f"joined_by_{word}").join([first, *map(_onward, rest)])
             return f"({whole})" if inside else whole
         case Not(of=of):
             return say("is_not_so", what=_told(of, say, inside=True))
         case Comparison():
             return _compared(node, say)
     return described(node, say)
+
+
+def _onward(text: str) -> str:
+    """A part that does not begin a sentence."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _compared(node: Comparison, say: Say) -> str:

@@ -113,7 +113,7 @@ def test_a_rule_says_what_it_does_what_it_costs_and_how_often_it_was_right(
     engineer.open("/rules")
     text = engineer.text()
     assert "«Device»: disk «Instance» is full in about «time left»" in text
-    assert re.search(r"critical\s+Time until space used reaches 98 % below 24 h and Space used below 98 %", text)
+    assert re.search(r"critical\s+Time until space used reaches 98 % below 24 h and space used below 98 %", text)
     assert re.search(rf"Cost\s+{cost['series']} series of [\d.]+ B: [\d.]+ \w*B", text)
     assert re.search(r"Evaluated\s+[\d,]+ times since 20\d\d-\S+ \S+ · [\d.]+ /s", text)
     found = row(engineer, "device.unreachable")

@@ -24,13 +24,13 @@ ZH, EN = Say("zh"), Say("en")
         (
             "ttt(used_percent, 98) < 72h and used_percent >= 60",
             "空间使用率达到 98 % 还需 低于 72 小时 且 空间使用率 不低于 60 %",
-            "Time until space used reaches 98 % below 72 h and Space used at least 60 %",
+            "Time until space used reaches 98 % below 72 h and space used at least 60 %",
         ),
         ("up == 0 for 3m", "状态为“无应答”,持续 3 分钟", "State is “down”, for 3 min"),
         (
             "on_battery == 1 and (charge_percent < 50 or runtime_seconds < 15m)",
             "电池供电为“是” 且 (电量 低于 50 % 或 续航时间 低于 15 分钟)",
-            "On battery is “yes” and (Charge below 50 % or Runtime left below 15 min)",
+            "On battery is “yes” and (Charge below 50 % or runtime left below 15 min)",
         ),
         ("status != 0", "状态不是“正常”", "Status is not “ok”"),
         ("not free_bytes > 10GiB", "并非 可用空间 高于 10 GiB", "not Free above 10 GiB"),
