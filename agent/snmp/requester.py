@@ -164,7 +164,8 @@ class Requester:
             return
         # Nothing at all: either none of them exists, or the device refused the request as a whole.
         if UPTIME not in oids and not self._exchange.all_or_none:
-            found = await self._patiently(lambda: self._exchange.get([*oids, UPTIME]))
+            # As many as before, so that the answer tells which of the two it was.
+            found = await self._patiently(lambda: self._exchange.get([*oids[:-1], UPTIME]))
             if found:
                 got.update((oid, value) for oid, value in found.items() if oid != UPTIME)
                 return
