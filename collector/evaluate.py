@@ -23,10 +23,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 
+from collector import happenings
 from collector.batching import to_batches
 from collector.database import reading, stated
 from collector.devices import Changes, Devices
@@ -68,6 +69,7 @@ class _Found:
     last: int
     findings: list[Finding]
     devices: Changes
+    events: list[dict[str, Any]]
     lagging: dict[str, int] = field(default_factory=dict)
     """Agents with findings inside a backlog, and the position of the last."""
     caught_up: list[tuple[int, str]] = field(default_factory=list)
@@ -143,7 +145,7 @@ class Evaluation:
         if not fresh:
             return
         findings, batches = self._evaluated(fresh)
-        self._found = _Found(self._at, findings, self._devices.changes(batches))
+        self._found = _Found(self._at, findings, self._devices.changes(batches), happenings.events(batches))
         self._found.lagging = {one.agent: one.position for one in findings if one.arrived - one.t > LAGGING}
         self._found.moments = [_moment(entry) for entry in fresh]
         self._found.caught_up = _caught_up(self._found.moments, self._held.union(self._found.lagging))
@@ -188,6 +190,7 @@ class Evaluation:
                 found.findings, found.last, connection, caught_up=found.caught_up, moments=found.moments
             )
             self._devices.write(connection, found.devices)
+            happenings.write(connection, found.events)
         self._devices.settle(found.devices)
         through = {agent: position for position, agent in found.caught_up}
         held = self._held.union(found.lagging)

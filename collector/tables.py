@@ -139,6 +139,18 @@ device = Table(
     Column("last_seen", BigInteger, nullable=False, comment="of a change, not of every poll"),
 )
 
+device_event = Table(
+    "device_event",
+    SERVICE,
+    Column("position", BigInteger, primary_key=True, comment="in the journal"),
+    Column("rank", Integer, primary_key=True, comment="within its journal entry"),
+    Column("site", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("t", BigInteger, nullable=False),
+    Column("text", JSON, nullable=False),
+    Index("device_event_of_device", "site", "device", "position"),
+)
+
 token = Table(
     "token",
     SERVICE,

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 from nicegui import ui
 
-from collector.console import reads
+from collector.console import events, reads
 from collector.console.charts import MOST_LINES, Lines, chart
 from collector.console.frame import (
     TONES,
@@ -92,6 +92,11 @@ def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
             later(visit, lambda: _shown(visit, site), lambda shown: _standing(visit, shown, device, state))
             _about(visit, row)
             _tickets(visit, site, device)
+            later(
+                visit,
+                lambda: visit.ask(lambda: reads.happened(visit.parts, site, device)),
+                lambda rows: events.card_of(visit, device, rows),
+            )
     later(
         visit,
         lambda: visit.ask_store(lambda: store.last(site, device)),

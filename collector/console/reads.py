@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
-from collector import tables
+from collector import happenings, tables
 from collector.api.ingest import Ingest, delivery
 from collector.api.parts import Parts
 from collector.database import reading
@@ -157,6 +157,12 @@ def device(parts: Parts, of: str, name: str) -> RowMapping | None:
     """One device as the register has it."""
     with reading(parts.service) as connection:
         return connection.execute(select(_d).where(_d.c.site == of, _d.c.device == name)).mappings().first()
+
+
+def happened(parts: Parts, of: str, name: str) -> list[RowMapping]:
+    """What happened to a device, the newest first."""
+    with reading(parts.service) as connection:
+        return happenings.of_device(connection, of, name)
 
 
 def devices(parts: Parts, of: str) -> tuple[list[RowMapping], dict[str, Open]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collector.console.event_words import EVENTS
 from collector.console.judging_words import JUDGING
 from collector.console.maintenance_words import MAINTENANCE
 from collector.console.rule_words import RULES
@@ -267,6 +268,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "texts": ("工单内容", "What the ticket says"),
     **TOPOLOGY,
     **JUDGING,
+    **EVENTS,
     **MAINTENANCE,
     **RULES,
     **TROUBLE,
