@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from collector import devices as devices_module
 from collector import snapshots as snapshots_module
-from collector import tables
+from collector import happenings, tables
 from collector.database import Databases, open_sqlite
 from collector.evaluate import Evaluation
 from collector.notify.outbox import Outbox
@@ -143,7 +143,9 @@ def world(databases: Databases, tmp_path) -> World:
 
 def test_findings_become_tickets_and_devices_are_registered(databases, tmp_path):
     journal = Journal()
-    journal.block(poll("nvr1", 91.0, 50.0), inventory("nvr1", model="DS-7608", serial="123"))
+    happened = inventory("nvr1", event="device replaced", what="serial", before="1", after="123")
+    happened.kind = "event"
+    journal.block(poll("nvr1", 91.0, 50.0), inventory("nvr1", model="DS-7608", serial="123"), happened)
     journal.block(poll("pc1", 96.0, shape=SERVER, t=START + 5), agent="agent-2", shape=SERVER)
     world = World(databases, tmp_path, journal)
     world.run()
@@ -154,6 +156,8 @@ def test_findings_become_tickets_and_devices_are_registered(databases, tmp_path)
     ]
     with databases.service.connect() as connection:
         first, second = sorted(map(tuple, connection.execute(select(tables.device))))
+        events = [dict(row["text"]) for row in happenings.of_device(connection, "s1", "nvr1")]
+    assert events == [happened.text]
     told = {"model": "DS-7608", "serial": "123"}
     assert first == ("s1", "nvr1", "agent-1", "recorder", "hikvision.recorder", told, START, START)
     assert second == ("s1", "pc1", "agent-2", "server", "server.host", {}, START + 5, START + 5)
