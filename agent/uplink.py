@@ -179,7 +179,9 @@ class Uplink:
             self._wake.clear()
             wait = await self._step()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                # Before Python 3.12 `wait_for` forgets that it was cancelled when it is woken in the same moment.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     async def _step(self) -> float:
         """Does what can be done now; returns how many seconds until there may be more to do unasked."""

@@ -160,6 +160,7 @@ def test_every_kind_of_record_is_said_in_words(changed: dict[str, object], says:
     assert ("the agent" in logtext.row(line)) is (changed.get("device") == "")
 
 
+SCOPE = "devices over SNMP and this machine itself; devices in 10.0.0.0/8 only"
 TERMS = {
     "state": "in force",
     "customer": "ACME",
@@ -176,8 +177,7 @@ TERMS = {
         (
             CONSENT,
             TERMS,
-            "* Consent in force: signed by A. Person for ACME, valid until 2027-01-01T00:00:00Z; devices over SNMP "
-            + "and this machine itself; devices in 10.0.0.0/8 only",
+            "* Consent in force: signed by A. Person for ACME, valid until 2027-01-01T00:00:00Z; " + SCOPE,
         ),
         (CONSENT, {"state": "expired"}, "* Nothing is read and nothing leaves: expired"),
         (
