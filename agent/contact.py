@@ -68,7 +68,11 @@ class Contact:
         clock: `now` stamps readings, `monotonic` measures.
         remembered: what is known of it from before; changed in place.
         reach: asked whether it answers anything else, when SNMP fails.
+        also: what other sources tell of it, for its inventory; looked at when it is met.
     """
+
+    source = Source.SNMP
+    leads = True
 
     def __init__(
         self,
@@ -79,8 +83,10 @@ class Contact:
         clock: Clock,
         remembered: Remembered | None = None,
         reach: Reachability | None = None,
+        also: Mapping[str, str] | None = None,
     ) -> None:
         self.target = target
+        self._also = also if also is not None else {}
         self.health = Health()
         self._profiles = profiles
         self._open = open_session
@@ -107,6 +113,11 @@ class Contact:
     def why(self) -> str:
         """Why the last poll failed; empty when it did not."""
         return self.health.why
+
+    @property
+    def shape(self) -> Shape:
+        """Of what it showed last."""
+        return self._shape
 
     @property
     def interval(self) -> float:
@@ -236,7 +247,7 @@ class Contact:
         self._signs.met(found, anew=before is None or before.oids != met.plan.oids)
         # Devices that came up together are not met again together.
         self._meet_at = turn.at + _MEET_AGAIN * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
-        inventory = met.inventory | {"address": self.target.address} | links.said(self.target)
+        inventory = {**self._also} | met.inventory | {"address": self.target.address} | links.said(self.target)
         self._identify(inventory, found.get(ENGINE_ID), turn)
         if inventory != self._inventory or turn.at - self._told_at >= _TELL_AGAIN:
             self._inventory, self._told_at = inventory, turn.at

@@ -11,8 +11,10 @@ import msgspec
 
 from agent import links
 from agent.credential import Access, Credential, revealed
+from agent.login import Login
+from agent.probes.setting import ProbeSetting
 from forewarn.settings import Duration, Mark, Marked, Secret, SettingError, Wrong
-from forewarn.vocabulary import nearest
+from forewarn.vocabulary import DeviceKind, nearest
 
 INTERVAL = Duration(60)
 """Between two polls where neither settings nor profile say it. This very object means that the settings do not."""
@@ -33,6 +35,25 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
     snmp: Annotated[
         Credential | None, msgspec.Meta(description="Or its own credentials, where a community is not enough.")
+    ] = None
+    use_snmp: Annotated[
+        bool, msgspec.Meta(description="false: it has no SNMP, and is read by its probes, ISAPI or ONVIF alone.")
+    ] = True
+    kind: Annotated[
+        DeviceKind | None, msgspec.Meta(description="What it is, for a device without SNMP that does not tell.")
+    ] = None
+    probes: Annotated[
+        list[ProbeSetting],
+        msgspec.Meta(
+            description="Does it answer: icmp, tcp, http, rtsp, ntp; see docs/probes.md. The consent grants `probe`.",
+            examples=[[{"icmp": True}, {"tcp": 554}]],
+        ),
+    ] = []
+    isapi: Annotated[
+        Login | None, msgspec.Meta(description="Hikvision's HTTP interface, read only. The consent grants `isapi`.")
+    ] = None
+    onvif: Annotated[
+        Login | None, msgspec.Meta(description="Its ONVIF services, read only. The consent grants `onvif`.")
     ] = None
     profile: Annotated[
         str | None, msgspec.Meta(description="Fixes how it is polled; found by itself when left out.")
@@ -61,6 +82,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("address", what) from None
         if self.credential is not None and self.snmp is not None:
             raise ValueError("credential", "`credential` and `snmp` are both given, one is enough")
+        self._check_sources()
+
+    def _check_sources(self) -> None:
+        if not self.use_snmp:
+            for key in ("credential", "snmp", "community_file", "profile"):
+                if getattr(self, key) is not None:
+                    raise ValueError(key, f"`{key}` is for SNMP, and `use_snmp` is false")
+            if not self.probes and self.isapi is None and self.onvif is None:
+                raise ValueError("use_snmp", "without SNMP it needs `probes`, `isapi` or `onvif`")
+        labels = [probe.label for probe in self.probes]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError("probes", f"two probes are called `{twice}`: give one of them a `name`")
 
     def access(self) -> Access:
         """How its SNMP agent is spoken to, secrets and all.
