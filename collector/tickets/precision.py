@@ -7,6 +7,7 @@ of it. What is shown beside a share is its 95 % interval after Wilson, which sta
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
@@ -73,7 +74,10 @@ _NONE = Precision()
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The tickets of a rule: all, those open, those marked false, and its precision of late and since ever."""
+    """The tickets of a rule: all, those open, those marked false, and its precision of late and since ever.
+
+    A ticket that a maintenance holds is not among those open: no list of open tickets shows it.
+    """
 
     tickets: int = 0
     open: int = 0
@@ -106,7 +110,9 @@ def wilson(successes: int, cases: int) -> tuple[float, float]:
 
 
 def precisions(service: Engine, now: int) -> dict[str, dict[str, Tally]]:
-    """The tally of every version of every rule that has made a ticket, from the index `ticket_by_rule` alone.
+    """The tally of every version of every rule that has made a ticket.
+
+    It reads the index `ticket_by_rule`, and what is held by `ticket_held`: never all tickets.
 
     Args:
         service: the service database.
@@ -114,10 +120,13 @@ def precisions(service: Engine, now: int) -> dict[str, dict[str, Tally]]:
     """
     found: dict[str, dict[str, Tally]] = {}
     with reading(service) as connection:
+        held = Counter(row[:2] for row in connection.execute(HELD) if row.state == State.OPEN)
         for row in connection.execute(QUERY, {"since": now - RECENT_MS}):
+            # What is let go between the two reads counts as held.
+            seen = max(0, row.open - held[row.rule, row.version])
             recent = Precision(row.recent_right + row.recent_false, row.recent_right)
             ever = Precision(row.ever_right + row.false, row.ever_right)
-            found.setdefault(row.rule, {})[row.version] = Tally(row.tickets, row.open, row.false, recent, ever)
+            found.setdefault(row.rule, {})[row.version] = Tally(row.tickets, seen, row.false, recent, ever)
     return found
 
 
@@ -142,3 +151,5 @@ QUERY = (
     .where(_t.c.rule != "")
     .group_by(_t.c.rule, _t.c.version)
 )
+HELD = select(_t.c.rule, _t.c.version, _t.c.state).where(_t.c.held.is_not(None))
+"""Counted here: grouped, SQLite would read all tickets by their rule."""

@@ -14,7 +14,8 @@ from collector import database, tables
 from collector.database import Databases, open_postgres, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import SYSTEM, Refusal, State, Verdict
-from collector.tickets.precision import QUERY, Precision, Tally, precisions
+from collector.tickets.maintenance import Maintenances
+from collector.tickets.precision import HELD, QUERY, Precision, Tally, precisions
 from collector.tickets.ticket import NotAllowed, Search, Ticket
 from rules.finding import Turn
 from tests import servers
@@ -158,6 +159,21 @@ def test_what_the_system_closed_or_opened_again_is_judged_by_nobody(book, clock,
     assert [(total.tickets, total.ever) for total in totals] == [(3, Precision(0, 0))]
 
 
+def test_what_a_maintenance_holds_is_not_among_the_open_tickets_of_its_rule(book, clock, databases):
+    with databases.service.begin() as connection:
+        connection.execute(sa.insert(tables.site).values(id="s1", name="s1", created=1))
+    seen = opened(book, 1)
+    people = Maintenances(databases.service, now=clock)
+    people.start("mei", site="s1", lasts=HOUR)
+    held = opened(book, 2)
+    assert [one.id for one in book.search(Search(states=(State.OPEN,), held=False)).tickets] == [seen.id]
+    (of,) = precisions(databases.service, clock.now).values()
+    assert of == {"v1": Tally(2, open=1)}
+    book.mark_false(held.id, "mei", "it was I")
+    (of,) = precisions(databases.service, clock.now).values()
+    assert of == {"v1": Tally(2, open=1, false=1, recent=Precision(1, 0), ever=Precision(1, 0))}
+
+
 def test_an_ended_and_succeeded_ticket_keeps_its_judgement(book, clock, databases):
     first = opened(book, 1)
     book.resolve(first.id, "mei", "fixed")
@@ -168,12 +184,13 @@ def test_an_ended_and_succeeded_ticket_keeps_its_judgement(book, clock, database
     assert sum(of.values(), Tally()).ever == Precision(1, 1)
 
 
-def test_the_count_reads_an_index_alone_however_many_tickets_there_are(sqlite_databases):
+def test_the_counts_read_their_indexes_however_many_tickets_there_are(sqlite_databases):
     engine = sqlite_databases.service
-    said = str(QUERY.params(since=0).compile(engine, compile_kwargs={"literal_binds": True})).replace("service.", "")
-    with engine.begin() as connection:
-        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}").all())
-    assert "USING COVERING INDEX ticket_by_rule" in plan
+    for query, index in ((QUERY.params(since=0), "COVERING INDEX ticket_by_rule"), (HELD, "INDEX ticket_held")):
+        said = str(query.compile(engine, compile_kwargs={"literal_binds": True})).replace("service.", "")
+        with engine.begin() as connection:
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}").all())
+        assert f"USING {index}" in plan, plan
 
 
 def test_older_tickets_get_their_version_and_their_judgement_from_what_is_written(tmp_path, request):
