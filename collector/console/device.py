@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from nicegui import ui
@@ -15,12 +15,12 @@ from collector.console.frame import (
     TONES,
     badge,
     card,
-    drawn,
     facts,
     framed,
     heading,
     later,
     missing,
+    notice,
     paged,
     path,
     visit_of,
@@ -83,11 +83,7 @@ def _draw(visit: Visit, row: Mapping[str, Any]) -> None:
     store = visit.parts.store
     with ui.element("div").classes("fw-main"):
         with ui.element("div").classes("fw-col"):
-            later(
-                visit,
-                lambda: visit.ask_store(lambda: store.series(site, device)),
-                lambda keys: _Charts(visit, keys).show(),
-            )
+            later(visit, lambda: _curves(visit, site, device), lambda found: found[0].show(found[1]))
         with ui.element("div").classes("fw-col"):
             later(visit, lambda: _shown(visit, site), lambda shown: _standing(visit, shown, device, state))
             _about(visit, row)
@@ -169,6 +165,20 @@ def _values(visit: Visit, device: str, newest: Mapping[SeriesKey, tuple[int, flo
     listed(visit, f"{say('values')} · {len(rows)}", columns, rows, f"values-{device}")
 
 
+class _Read(NamedTuple):
+    """What charts were asked for, and the answer."""
+
+    wanted: dict[str, list[SeriesKey]]
+    points: dict[SeriesKey, Points]
+    span: tuple[int, int]
+
+
+async def _curves(visit: Visit, site: str, device: str) -> tuple[_Charts, _Read]:
+    """The charts with what they show first, in one go: the page is filled a round trip earlier."""
+    charts = _Charts(visit, await visit.ask_store(lambda: visit.parts.store.series(site, device)))
+    return charts, await charts.read()
+
+
 class _Charts:
     """The charts of a device: what is shown and over which range is chosen on the page."""
 
@@ -179,8 +189,9 @@ class _Charts:
             self._kinds.setdefault(f"{key.table}.{key.field}", []).append(key)
         self._chosen = [kind for kind in _FIRST if kind in self._kinds][:_CHARTS] or list(self._kinds)[:_CHARTS]
         self._range = "24h"
+        self._turn = 0
 
-    def show(self) -> None:
+    def show(self, first: _Read) -> None:
         """Draws the choices and the charts."""
         say = self._visit.say
         if not self._kinds:
@@ -195,26 +206,43 @@ class _Charts:
             what.props("outlined dense options-dense use-chips").classes("grow")
             what.on_value_change(self._selected)
         self._place = ui.element("div").classes("fw-charts")
-        ui.timer(0.01, self._read, once=True)
+        with self._place:
+            self._draw(*first)
 
     async def _ranged(self, event: Any) -> None:
         self._range = event.value
-        await self._read()
+        await self._again()
 
     async def _selected(self, event: Any) -> None:
         self._chosen = list(event.value or [])
-        await self._read()
+        await self._again()
 
-    async def _read(self) -> None:
+    async def _again(self) -> None:
+        """Shows what is chosen now; an answer that comes after a later choice is not shown."""
+        self._turn += 1
+        turn = self._turn
+        try:
+            found: _Read | Unanswered = await self.read()
+        except Unanswered as wrong:
+            found = wrong
+        if turn != self._turn:
+            return
+        self._place.clear()
+        with self._place:
+            if isinstance(found, Unanswered):
+                notice(self._visit, str(found))
+            else:
+                self._draw(*found)
+
+    async def read(self) -> _Read:
+        """Asks for what is chosen. Unanswered: see `visit`."""
         wanted = {kind: self._kinds[kind][:MOST_LINES] for kind in self._chosen}
         keys = [key for some in wanted.values() for key in some]
         end = self._visit.now
         span = (end - RANGES[self._range] * 1000, end)
-        self._place.clear()
-        with self._place:
-            store = self._visit.parts.store
-            reading = self._visit.ask_store(lambda: store.read(keys, *span, most=_POINTS))
-            await drawn(self._visit, reading, lambda points: self._draw(wanted, points, span))
+        store = self._visit.parts.store
+        points = await self._visit.ask_store(lambda: store.read(keys, *span, most=_POINTS)) if keys else {}
+        return _Read(wanted, points, span)
 
     def _draw(self, wanted: dict[str, list[SeriesKey]], points: dict[SeriesKey, Points], span: tuple[int, int]) -> None:
         for kind, keys in wanted.items():
