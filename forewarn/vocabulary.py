@@ -91,6 +91,11 @@ TABLES: dict[str, Table] = {
             "uptime_seconds",
             "poll_seconds",
             "clock_offset_seconds",
+            # 1 when something keeps its clock (NTP, PTP).
+            "clock_synchronised",
+            # How many it says it has: one that has vanished is missing here first.
+            "disks",
+            "channels",
             "status",
             "status_code",
         ),
@@ -99,6 +104,7 @@ TABLES: dict[str, Table] = {
         "",
         (
             "cpu_percent",
+            "iowait_percent",
             "memory_used_percent",
             "memory_total_bytes",
             "memory_available_bytes",
@@ -106,6 +112,15 @@ TABLES: dict[str, Table] = {
             "load1",
             "load5",
             "load15",
+            # Share of the time in which some task waited for it (pressure stall information of Linux).
+            "cpu_pressure_percent",
+            "memory_pressure_percent",
+            "io_pressure_percent",
+            # Processes killed for want of memory, since the start of the machine.
+            "oom_kills",
+            # Bits of memory found wrong since the start: put right, and not (EDAC of Linux).
+            "memory_corrected_errors",
+            "memory_uncorrected_errors",
             "processes",
             "temperature_celsius",
             "uptime_seconds",
@@ -123,13 +138,27 @@ TABLES: dict[str, Table] = {
             "offline_uncorrectable",
             "power_on_hours",
             "wear_used_percent",
+            "spare_percent",
+            "media_errors",
+            # Transfers found wrong between disk and controller: the cable, mostly.
+            "crc_errors",
+            # 1 when it sleeps; it is not woken, so that all else is unknown meanwhile.
+            "standby",
             "free_bytes",
             "total_bytes",
             "used_percent",
             "read_bytes_per_second",
             "write_bytes_per_second",
             "busy_percent",
+            # From asking to having, on average; and how many requests were under way, on average.
+            "await_seconds",
+            "queue_length",
         ),
+    ),
+    # An array of disks. `rebuilt_percent` is how far a rebuild, a resync or a check has come.
+    "raid": Table(
+        "array",
+        ("status", "status_code", "disks", "disks_missing", "disks_failed", "spares", "rebuilt_percent"),
     ),
     "volume": Table(
         "volume",
@@ -145,11 +174,24 @@ TABLES: dict[str, Table] = {
             "status_code",
         ),
     ),
-    "interface": Table("interface", ("up", "admin_up", *_TRAFFIC, "speed_bits_per_second")),
+    "interface": Table(
+        "interface",
+        (
+            "up",
+            "admin_up",
+            *_TRAFFIC,
+            "speed_bits_per_second",
+            "full_duplex",
+            "fcs_errors_per_second",
+            "carrier_changes",
+        ),
+    ),
     "poe": Table(
         "port",
         ("status", "status_code", "power_watts", "overloads_per_second", "shorts_per_second", "denials_per_second"),
     ),
+    # The power a switch has for its ports, and what they draw of it: one row a group (a box of a stack, a module).
+    "poe_supply": Table("group", ("status", "status_code", "budget_watts", "used_watts")),
     "ups": Table(
         "",
         (
@@ -163,8 +205,12 @@ TABLES: dict[str, Table] = {
             "battery_celsius",
             "battery_status",
             "battery_replace",
+            # Battery packs that the device itself found bad.
+            "battery_packs_bad",
             "test_status",
             "alarms",
+            # Why it went on battery last, in the device's own code.
+            "transfer_code",
         ),
     ),
     "ups_input": Table("line", ("volts", "amperes", "hertz", "watts")),
@@ -173,8 +219,20 @@ TABLES: dict[str, Table] = {
     "fan": Table("fan", ("speed_rpm", "status", "status_code")),
     "psu": Table("psu", ("status", "status_code")),
     "channel": Table("channel", ("recording", "video_loss", "status", "status_code", "recorded_seconds")),
-    "service": Table("service", ("running", "restarts")),
-    "probe": Table("probe", ("up", "latency_seconds")),
+    "service": Table("service", ("running", "restarts", "processes", "resident_bytes", "cpu_percent")),
+    "probe": Table(
+        "probe",
+        (
+            "up",
+            "latency_seconds",
+            "status",
+            "status_code",
+            "certificate_left_seconds",
+            "certificate_accepted",
+            "stream",
+            "clock_offset_seconds",
+        ),
+    ),
     "agent": Table(
         "",
         (

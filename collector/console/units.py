@@ -13,6 +13,7 @@ from rules.wording import worded
 
 YES_NO = frozenset(
     {"admin_up", "read_only", "overwrite", "on_battery", "battery_replace", "recording", "video_loss", "running"}
+    | {"clock_synchronised", "standby", "full_duplex", "certificate_accepted", "stream"}
 )
 _STATUSES = frozenset({"status", "battery_status", "test_status"})
 _STATUS_WORDS = {Status.OK: "ok", Status.WARNING: "warning", Status.CRITICAL: "critical", Status.UNKNOWN: "unknown"}

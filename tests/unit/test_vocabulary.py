@@ -8,10 +8,14 @@ from forewarn.vocabulary import TABLES, Status, misnamed, nearest
 
 UNITS = ("_seconds", "_percent", "_bytes", "_celsius", "_watts", "_volts", "_amperes", "_hertz", "_rpm", "_hours")
 RATES = ("_per_second",)
-COUNTS = ("_sectors", "_uncorrectable", "_records")
+COUNTS = ("_sectors", "_uncorrectable", "_records", "_errors", "_kills", "_changes")
 PLAIN = {
     *("up", "admin_up", "status", "status_code", "on_battery", "read_only", "overwrite", "recording", "video_loss"),
     *("running", "restarts", "battery_status", "battery_replace", "test_status", "alarms"),
+    *("battery_packs_bad", "transfer_code", "channels"),
+    *("clock_synchronised", "standby", "full_duplex"),
+    *("queue_length", "disks", "disks_missing", "disks_failed", "spares"),
+    *("snmp_up", "certificate_accepted", "stream"),
     *("load1", "load5", "load15", "processes", "devices", "devices_down"),
 }
 
