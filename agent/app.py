@@ -35,12 +35,14 @@ from agent.reading import Clock
 from agent.remembered import Memory
 from agent.settings import Settings
 from agent.spool import Closed, Spool, SpoolError
+from agent.target import Target
 from agent.uplink import Identity, Tempo, Uplink
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
 from forewarn.bus.mqtt import MqttBus
 from forewarn.settings import SettingError, told
 from forewarn.telemetry import Log
+from forewarn.vocabulary import Source
 
 log = Log(__name__)
 
@@ -190,7 +192,7 @@ def build(
         permit=watch.permit,
         clock=clock,
         memory=memory,
-        reach=reach,
+        reach=_within(guard, reach) if reach is not None else None,
     )
     itself = Itself(
         settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, poller=poller, clock=clock
@@ -210,6 +212,15 @@ def build(
     )
 
 
+def _within(guard: Guard, reach: Reachability) -> Reachability:
+    """Tries whether a silent device is there only where the consent lets us probe it."""
+
+    async def asked(target: Target) -> str:
+        return "" if guard.refuses(Source.PROBE, target.address) is not None else await reach(target)
+
+    return asked
+
+
 def _spool(settings: Settings, clock: Clock) -> Spool:
     kept = settings.spool
     return Spool(settings.folder / "spool", clock=clock, limit=kept.limit, linger=kept.linger, ledger=kept.ledger)
@@ -219,10 +230,9 @@ def _sources(settings: Settings, poller: Poller, watch: Watch, clock: Clock) -> 
     """What reads the devices and this machine."""
     parts: list[Part] = [poller.run] if settings.devices else []
     if settings.host.enabled:
-        from agent.host import Host
+        from agent import host
 
-        host = Host(settings.host_name, clock=clock, links=links.said(settings.host))
-        parts.append(partial(host.run, interval=settings.host.interval, sink=watch, permit=watch.permit))
+        parts.append(partial(host.of(settings, clock).run, interval=settings.host.interval, sink=watch, permit=watch.permit))
     return parts
 
 
@@ -273,6 +283,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = written.load(given.config)
         telemetry.start(settings.log)
+        from agent.reach import reached
         from agent.snmp.opening import opener
 
         agent = build(
@@ -281,6 +292,7 @@ def main(arguments: Sequence[str]) -> int:
             clock=SystemClock(),
             profiles=find_profiles(settings),
             open_session=opener(settings.polling.in_flight),
+            reach=reached,
         )
     except (SettingError, UnknownProfile, Unusable, OSError) as wrong:
         print(told(wrong), file=sys.stderr)  # noqa: T201 - the answer to whoever started us

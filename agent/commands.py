@@ -91,11 +91,11 @@ def poll(
 ) -> None:
     """Poll one device once and print the records that would be sent."""
     settings, clock = load(config), SystemClock()
-    target = device_commands.allowed(settings, host)
+    target, by = device_commands.allowed_by(settings, host)
     from agent.snmp.opening import opener
 
     async def polled() -> list[Reading | Happening]:
-        return await poll_once(target, find_profiles(settings), open_session=opener(), clock=clock)
+        return await poll_once(target, find_profiles(settings), open_session=opener(), clock=clock, by=by)
 
     items = asyncio.run(polled())
     for item in items:

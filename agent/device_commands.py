@@ -23,6 +23,7 @@ from agent.recording import record as record_device
 from agent.settings import Settings, load
 from agent.snmp.session import SnmpError
 from agent.target import Target
+from agent.visited import sources
 from forewarn.vocabulary import Source, nearest
 
 WRONG = 2
@@ -101,14 +102,37 @@ def record(
 def allowed(settings: Settings, host: str) -> Target:
     """The device of that name or address; ends the command when there is none or the consent does not cover it."""
     target = named(settings, host)
+    if not target.use_snmp:
+        print(f"{target.name} has no SNMP, as the settings say (`use_snmp: false`)", file=sys.stderr)
+        raise typer.Exit(1)
+    _within(settings, target, [Source.SNMP])
+    return target
+
+
+def allowed_by(settings: Settings, host: str) -> tuple[Target, list[Source]]:
+    """The device of that name or address, and those of its sources that the consent covers; says which it does not.
+
+    Ends the command when there is none of either.
+    """
+    target = named(settings, host)
+    return target, _within(settings, target, sources(target))
+
+
+def _within(settings: Settings, target: Target, by: list[Source]) -> list[Source]:
     guard = Guard(
         settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=SystemClock()
     )
-    refusal = guard.refuses(Source.SNMP, target.address)
-    if refusal is not None:
-        print(f"{target.address} is not polled: {refusal}. See `forewarn agent consent show`.", file=sys.stderr)
+    allowed = []
+    for source in by:
+        refusal = guard.refuses(source, target.address)
+        if refusal is None:
+            allowed.append(source)
+            continue
+        how = f" by {source}" if len(by) > 1 else ""
+        print(f"{target.address} is not polled{how}: {refusal}. See `forewarn agent consent show`.", file=sys.stderr)
+    if not allowed:
         raise typer.Exit(1)
-    return target
+    return allowed
 
 
 def named(settings: Settings, host: str) -> Target:

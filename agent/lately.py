@@ -17,6 +17,7 @@ from agent.guard import Guard
 from agent.logbook import LogBook
 from agent.reading import Clock, Happening, Reading
 from agent.settings import Settings
+from agent.visited import sources
 from forewarn.consent import Refusal
 from forewarn.vocabulary import Source
 
@@ -85,6 +86,7 @@ class Watch:
             device.name: Polled(name=device.name, address=device.address, every=float(device.interval))
             for device in settings.devices
         }
+        self._leads = {str(device.name): sources(device)[0] for device in settings.devices}
         if settings.host.enabled:
             name = settings.host_name
             self._devices[name] = Polled(name=name, address="this machine", every=float(settings.host.interval))
@@ -93,7 +95,8 @@ class Watch:
     async def put(self, item: Reading | Happening) -> None:
         """See Sink."""
         device = self._devices.get(item.device)
-        if device is not None and isinstance(item, Reading) and self._guard.may_leave() is None:
+        leads = isinstance(item, Reading) and self._leads.get(item.device, item.shape.source) is item.shape.source
+        if device is not None and isinstance(item, Reading) and leads and self._guard.may_leave() is None:
             device.at, device.ok, device.why = item.t, item.ok, item.why
             device.kind, device.profile = item.shape.kind, item.shape.profile
             device.values = sum(value is not None for value in item.values)
@@ -148,7 +151,7 @@ class Watch:
         )
 
     def _now(self, device: Polled) -> Polled:
-        source = Source.HOST if device.address == "this machine" else Source.SNMP
+        source = Source.HOST if device.address == "this machine" else self._leads.get(device.name, Source.SNMP)
         known = self._refused.get((source, "" if source is Source.HOST else device.address))
         return msgspec.structs.replace(device, refused=known.why if known else "")
 

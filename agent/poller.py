@@ -2,7 +2,8 @@
 
 The slot follows from the device's name, so that the load of a site is even and the same after every start. A poll
 that takes longer than the interval skips slots, it never stacks; a slow or dead device delays nobody but itself. One
-that is down is asked for a single object between its slots, and polled whole at once when it answers.
+that is down is asked for a single object between its slots, and polled whole at once when it answers. A device that is
+read by several sources has a slot for each.
 Before each poll `permit` is asked, and what it refuses is not polled.
 
 Errors:
@@ -14,16 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from agent.beside import Beside, Company
 from agent.contact import Contact, OpenSession, Reachability
 from agent.health import Standing
 from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading, Sink
-from agent.remembered import Memory
+from agent.remembered import Memory, Remembered
 from agent.target import Target
+from agent.visited import Visited, sources
 from forewarn.consent import Refusal
 from forewarn.settings import Mark, Marked, SettingError, Wrong
 from forewarn.telemetry import Log
@@ -95,16 +98,17 @@ class Poller:
         self._memory = memory or Memory(None, [each.name for each in devices])
         known = self._memory.devices
         self._contacts = [
-            Contact(
+            contact
+            for each in devices
+            for contact in contacts(
                 each, profiles, open_session=open_session, clock=clock, remembered=known.get(each.name), reach=reach
             )
-            for each in devices
         ]
         self._sink = sink
         self._permit = permit
         self._clock = clock
-        self._refused: dict[str, Refusal] = {}
-        self._silent: set[str] = set()
+        self._refused: dict[tuple[str, Source], Refusal] = {}
+        self._silent: set[tuple[str, Source]] = set()
         self._polls = 0
         self._lag = 0.0
 
@@ -115,7 +119,7 @@ class Poller:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._remember(), name="remember devices")
                 for contact in self._contacts:
-                    tasks.create_task(self._serve(contact, begun), name=f"poll {contact.target.name}")
+                    tasks.create_task(self._serve(contact, begun), name=f"poll {_slot_name(contact)}")
         finally:
             for contact in self._contacts:
                 contact.close()
@@ -124,14 +128,14 @@ class Poller:
     def state(self) -> State:
         """How it goes; sets the lag back to 0."""
         lag, self._lag = self._lag, 0.0
-        healths = [each.health for each in self._contacts]
+        healths = [each.health for each in self._contacts if each.leads]
         down = sum(health.standing is Standing.DOWN for health in healths)
         suspect = sum(health.standing is Standing.SUSPECT for health in healths)
         return State(len(healths), down, suspect, len(self._refused), self._polls, lag)
 
     def troubled(self) -> dict[str, Trouble]:
         """The devices that are not up, those first that have been so the longest; at most 100."""
-        found = [each for each in self._contacts if each.health.standing is not Standing.UP]
+        found = [each for each in self._contacts if each.leads and each.health.standing is not Standing.UP]
         found.sort(key=lambda each: each.health.since)
         return {
             str(each.target.name): Trouble(str(each.health.standing), each.health.since, each.why)
@@ -143,9 +147,9 @@ class Poller:
             await asyncio.sleep(_SAVE)
             await asyncio.to_thread(self._memory.save)
 
-    async def _serve(self, contact: Contact, begun: float) -> None:
+    async def _serve(self, contact: Visited, begun: float) -> None:
         interval = contact.interval
-        due = begun + slot(contact.target.name, interval)
+        due = begun + slot(_slot_name(contact), interval)
         while True:
             wake = min(due, contact.health.ask_at)
             await asyncio.sleep(max(wake - self._clock.monotonic(), 0))
@@ -160,18 +164,18 @@ class Poller:
             await self._visit(contact)
             if contact.interval != interval:  # Its profile is known now, and has one of its own.
                 interval = contact.interval
-                due = begun + slot(contact.target.name, interval) - interval
+                due = begun + slot(_slot_name(contact), interval) - interval
             missed = (self._clock.monotonic() - due) // interval
             due += interval * (max(missed, 0) + 1)
 
-    async def _knock(self, contact: Contact) -> None:
+    async def _knock(self, contact: Visited) -> None:
         """Asks a device that is down, between its slots."""
         if self._forbidden(contact):
             contact.health.answered()  # Nothing is known of it any more; with a consent it is polled whole again.
         elif await contact.back():
             await self._visit(contact)
 
-    async def _visit(self, contact: Contact) -> None:
+    async def _visit(self, contact: Visited) -> None:
         if self._forbidden(contact):
             return
         items = await contact.poll()
@@ -180,35 +184,41 @@ class Poller:
         for item in items:
             await self._sink.put(item)
 
-    def _forbidden(self, contact: Contact) -> bool:
-        name, address = contact.target.name, contact.target.address
-        refusal = self._permit(Source.SNMP, address)
+    def _forbidden(self, contact: Visited) -> bool:
+        name, address, source = contact.target.name, contact.target.address, contact.source
+        refusal, key = self._permit(source, address), (name, source)
         if refusal is None:
-            if self._refused.pop(name, None) is not None:
-                _log.info("polling again", device=name)
+            if self._refused.pop(key, None) is not None:
+                _log.info("polling again", device=name, by=str(source))
             return False
         contact.close()
-        self._silent.discard(name)
-        if self._refused.get(name) != refusal:
-            self._refused[name] = refusal
-            _log.warning("not polled", device=name, address=address, why=str(refusal))
+        self._silent.discard(key)
+        if self._refused.get(key) != refusal:
+            self._refused[key] = refusal
+            _log.warning("not polled", device=name, by=str(source), address=address, why=str(refusal))
         return True
 
-    def _tell(self, contact: Contact) -> None:
+    def _tell(self, contact: Visited) -> None:
         """Says in the log when a device stops or begins to answer."""
-        name = contact.target.name
-        if contact.why and name not in self._silent:
-            self._silent.add(name)
-            _log.warning("device does not answer", device=name, address=contact.target.address, why=contact.why)
-        elif not contact.why and name in self._silent:
-            self._silent.discard(name)
-            _log.info("device answers again", device=name)
+        name, address, by = contact.target.name, contact.target.address, str(contact.source)
+        key = name, contact.source
+        if contact.why and key not in self._silent:
+            self._silent.add(key)
+            _log.warning("device does not answer", device=name, by=by, address=address, why=contact.why)
+        elif not contact.why and key in self._silent:
+            self._silent.discard(key)
+            _log.info("device answers again", device=name, by=by)
 
 
 async def poll_once(
-    target: Target, profiles: Mapping[str, Profile], *, open_session: OpenSession, clock: Clock
+    target: Target,
+    profiles: Mapping[str, Profile],
+    *,
+    open_session: OpenSession,
+    clock: Clock,
+    by: Collection[Source] = tuple(Source),
 ) -> list[Reading | Happening]:
-    """Polls one device once, as `Poller` would for the first time; rates are therefore null.
+    """Polls one device once by each of its sources in `by`, as `Poller` would for the first time; rates are null.
 
     The caller has asked for consent.
 
@@ -216,11 +226,67 @@ async def poll_once(
         UnknownProfile: the target names a profile there is none of.
     """
     check([target], profiles)
-    contact = Contact(target, profiles, open_session=open_session, clock=clock)
-    try:
-        return await contact.poll()
-    finally:
-        contact.close()
+    found = contacts(target, profiles, open_session=open_session, clock=clock)
+    items: list[Reading | Happening] = []
+    # Those beside first: what they tell stands in the inventory of the one that leads.
+    for contact in sorted(found, key=lambda each: each.leads):
+        if contact.source in by:
+            try:
+                items += await contact.poll()
+            finally:
+                contact.close()
+    return items
+
+
+def contacts(
+    target: Target,
+    profiles: Mapping[str, Profile],
+    *,
+    open_session: OpenSession,
+    clock: Clock,
+    remembered: Remembered | None = None,
+    reach: Reachability | None = None,
+) -> list[Visited]:
+    """One for each source of a device; the first leads."""
+    company = Company(target)
+    for source in sources(target):
+        if source is Source.SNMP:
+            company.members.append(
+                Contact(
+                    target,
+                    profiles,
+                    open_session=open_session,
+                    clock=clock,
+                    remembered=remembered,
+                    reach=reach,
+                    also=company.texts,
+                )
+            )
+            continue
+        leads = not company.members
+        company.members.append(_beside(source)(target, company, clock=clock, leads=leads, remembered=remembered))
+    return company.members
+
+
+def _beside(source: Source) -> type[Beside]:
+    """Their modules are imported where a device wants them, for each costs memory."""
+    if source is Source.ISAPI:
+        from agent.isapi.contact import Isapi
+
+        return Isapi
+    if source is Source.ONVIF:
+        from agent.onvif.contact import Onvif
+
+        return Onvif
+    from agent.probes.contact import Probes
+
+    return Probes
+
+
+def _slot_name(contact: Visited) -> str:
+    """The sources of one device have slots of their own; the one of SNMP is the device's."""
+    name = contact.target.name
+    return name if contact.source is Source.SNMP else f"{name} {contact.source}"
 
 
 def check(devices: Sequence[Target], profiles: Mapping[str, Profile]) -> None:

@@ -41,7 +41,8 @@ def _sampled(wanted: type[msgspec.Struct], indent: str, *, within: bool = False)
             lines += [f"{indent}## {line}" for line in meta.description.splitlines()]
         stands = field.required or (meta and (meta.extra or {}).get(STANDS)) or (within and field.default is not None)
         quiet = "" if stands else "# "
-        nested = _nested(inner, f"{indent}  ", within=within or not stands)
+        given = meta is not None and meta.examples and typing.get_origin(inner) is list
+        nested = [] if given else _nested(inner, f"{indent}  ", within=within or not stands)
         key = f"{field.encode_name}:"
         shown = [f"{indent}{key}", *nested] if nested else [f"{indent}{key} {_flow(_shown(field, meta))}"]
         lines += [f"{indent}{quiet}{line.removeprefix(indent)}" for line in shown]

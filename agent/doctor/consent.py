@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.guard import STOP, Guard
 from agent.reading import Clock
 from agent.settings import Settings
+from agent.visited import ORDER, sources
 from forewarn.consent import Consent, Refusal, instant
 from forewarn.doctor.diagnosis import Diagnosis, fail, listed, ok, span, warn
 from forewarn.doctor.machine import there
@@ -59,13 +60,16 @@ def _in_force(consent: Consent, clock: Clock) -> Diagnosis:
 
 def _left_out(settings: Settings, consent: Consent, clock: Clock) -> Iterator[Diagnosis]:
     now = clock.now()
-    if settings.devices and consent.refuses(Source.SNMP, now) is Refusal.SCOPE:
-        remedy = "a new consent with the scope `snmp`, or take `devices` out of the settings"
-        yield fail("consent", f"does not grant `snmp`: {len(settings.devices)} devices are not polled", remedy)
+    by_source = {source: [each for each in settings.devices if source in sources(each)] for source in ORDER}
+    for source, devices in by_source.items():
+        if devices and consent.refuses(source, now) is Refusal.SCOPE:
+            what = "`devices`" if source is Source.SNMP else "what asks for it"
+            remedy = f"a new consent with the scope `{source}`, or take {what} out of the settings"
+            yield fail("consent", f"does not grant `{source}`: {len(devices)} devices are not polled", remedy)
     outside = [
         f"{device.name} ({device.address})"
         for device in settings.devices
-        if consent.refuses(Source.SNMP, now, device.address) is Refusal.ADDRESS
+        if consent.refuses(Source.AGENT, now, device.address) is Refusal.ADDRESS
     ]
     if outside:
         remedy = "a new consent whose `networks` cover them, or take them out of `devices`"

@@ -21,6 +21,7 @@ from agent.profile import Profile
 from agent.reading import Clock, Happening, Reading
 from agent.settings import Settings
 from agent.target import Target
+from agent.visited import sources
 from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, ok, warn
 from forewarn.vocabulary import Source
 
@@ -39,7 +40,7 @@ def look(
     settings: Settings, profiles: Mapping[str, Profile], guard: Guard, clock: Clock, progress: Progress
 ) -> Iterator[Diagnosis]:
     """Polls every device the consent covers; those it does not cover are told already."""
-    allowed = [target for target in settings.devices if guard.refuses(Source.SNMP, target.address) is None]
+    allowed = [target for target in settings.devices if _sources(target, guard)]
     if not allowed:
         return
     yield from asyncio.run(_all(allowed, profiles, guard, clock, progress))
@@ -69,27 +70,50 @@ async def _device(
     subject = f"device {target.name} at {target.address}"
     try:
         async with asyncio.timeout(LONGEST):
-            items = await poll_once(target, profiles, open_session=open_session, clock=clock)
+            by = _sources(target, guard)
+            items = await poll_once(target, profiles, open_session=open_session, clock=clock, by=by)
     except UnknownProfile as unknown:
         return fail(subject, str(unknown), "correct `profile`, or leave it out: it is found by itself")
     except TimeoutError:
         return warn(subject, f"no complete answer within {LONGEST:.0f} s", "see its load and the network to it")
-    reading = next((item for item in items if isinstance(item, Reading)), None)
-    if reading is None:
+    readings = [item for item in items if isinstance(item, Reading)]
+    reading = next((item for item in readings if not item.ok), None)
+    if not readings:
         return fail(subject, "nothing was read", "`forewarn agent poll` shows what it answers")
-    if reading.ok:
-        return _answered(subject, reading, items)
-    return await _silent(subject, target, reading.why, guard)
+    if reading is None:
+        return _answered(subject, target, readings, items)
+    return await _silent(subject, target, reading, guard)
 
 
-def _answered(subject: str, reading: Reading, items: Polled) -> Diagnosis:
-    texts = next((item.text for item in items if isinstance(item, Happening)), {})
-    values = sum(value is not None for value in reading.values)
+def _sources(target: Target, guard: Guard) -> list[Source]:
+    """Those of a device that the consent covers."""
+    return [source for source in sources(target) if guard.refuses(source, target.address) is None]
+
+
+def _answered(subject: str, target: Target, readings: list[Reading], items: Polled) -> Diagnosis:
+    texts = next((item.text for item in items if isinstance(item, Happening) and item.kind == "inventory"), {})
     why = f" ({texts['matched']})" if "matched" in texts else ""
-    return ok(subject, f"{reading.shape.profile}{why}, {values} values")
+    told: list[str] = []
+    # The one that leads was asked last.
+    for reading in reversed(readings):
+        values = sum(value is not None for value in reading.values)
+        told.append(f"{reading.shape.profile}{why if not told else ''}, {values} values")
+    what = "; ".join([*told, *(reading.why for reading in readings if reading.why)])
+    if any(reading.why for reading in readings if reading.shape.source is not Source.SNMP):
+        return warn(
+            subject, what, f"`forewarn agent poll {target.name}` shows all of it; docs/probes.md says what each means"
+        )
+    return ok(subject, what)
 
 
-async def _silent(subject: str, target: Target, why: str, guard: Guard) -> Diagnosis:
+async def _silent(subject: str, target: Target, reading: Reading, guard: Guard) -> Diagnosis:
+    why, source = reading.why, reading.shape.source
+    if "credentials" in why and source is not Source.SNMP:
+        return fail(subject, f"{source}: {why}", f"correct user and password of `{source}`; a wrong one locks accounts")
+    if source is not Source.SNMP:
+        return fail(
+            subject, f"{source}: {why}", f"see that it is on; then its address, and port and rights of `{source}`"
+        )
     if "refuses" in why:
         return fail(subject, why, "switch SNMP on in the device, or correct `port`")
     if "did not answer" not in why:
@@ -128,22 +152,3 @@ async def _answers(address: str, port: int) -> bool:
         return wrong.errno == errno.ECONNREFUSED
     writer.close()
     return True
-
-
-def host(settings: Settings, guard: Guard, clock: Clock) -> Iterator[Diagnosis]:
-    """Reads this machine once, when it is to be read."""
-    if not settings.host.enabled or guard.refuses(Source.HOST) is not None:
-        return
-    from agent.host import Host
-
-    subject = f"host {settings.host_name}"
-    reading = next(item for item in Host(settings.host_name, clock=clock).read() if isinstance(item, Reading))
-    columns = zip(reading.shape.columns(), reading.values, strict=True)
-    values = {(table, field) for (table, _, field), value in columns if value is not None}
-    missing = [field for field in ("memory_used_percent", "load1") if ("host", field) not in values]
-    missing += [] if any(table == "volume" for table, _ in values) else ["volume"]
-    if missing:
-        what = f"{len(values)} fields read; this system does not tell {', '.join(missing)}"
-        yield warn(subject, what, "in a container, let it see the host's /proc and disks; else nothing is to be done")
-    else:
-        yield ok(subject, f"{len(values)} fields read")

@@ -1,0 +1,1 @@
+"""Hikvision's HTTP interface, read only."""

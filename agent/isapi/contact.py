@@ -1,0 +1,214 @@
+"""One device over Hikvision's ISAPI: HTTP with digest authentication, GET and nothing else.
+
+The device's own account of itself comes first; who is refused there is not tried further, for half an hour. What a
+device does not have is asked again every hour.
+
+Errors: those of `agent.web`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from urllib.parse import quote
+from xml.etree.ElementTree import Element
+
+from agent.beside import Beside, Company, Gained, Rows
+from agent.isapi import mapping, reading
+from agent.isapi.mapping import Group, Texts
+from agent.isapi.reading import Row
+from agent.login import Lockout, Password
+from agent.reading import Clock
+from agent.remembered import Remembered
+from agent.target import Target
+from agent.web import Answer, Denied, Garbled, Unanswered, Web, judged, unjudged
+from agent.xmltext import Unreadable, read
+from forewarn.vocabulary import DeviceKind, Source
+
+_OK, _FORBIDDEN, _BUSY = 200, 403, (429, 503)
+_ASK_AGAIN = 3600.0
+_EARLY = 1.0
+
+
+@dataclass
+class _Seldom:
+    """What a group showed last, and when."""
+
+    at: float = -math.inf
+    rows: dict[str, Row] = field(default_factory=dict)
+
+
+@dataclass
+class _Known:
+    """What is known of a device between two polls."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    kind: DeviceKind | None = None
+    lacks: dict[str, float] = field(default_factory=dict)
+    """Paths the device does not have, and until when they are not asked for."""
+    seldom: dict[int, _Seldom] = field(default_factory=dict)
+    """By the place of a group in the mapping."""
+
+
+class Isapi(Beside):
+    """One device."""
+
+    source = Source.ISAPI
+    profile = "hikvision.isapi"
+
+    def __init__(
+        self, target: Target, company: Company, *, clock: Clock, leads: bool, remembered: Remembered | None = None
+    ) -> None:
+        super().__init__(target, company, clock=clock, leads=leads, remembered=remembered)
+        assert target.isapi is not None
+        self._login = target.isapi
+        self._mapping = mapping.shipped()
+        self._lockout = Lockout(clock)
+        self._showing = _Known()
+
+    async def gain(self, at: float) -> Gained:
+        """See Beside."""
+        async with self._opened() as web:
+            turn = _Turn(self, self._showing, web, at)
+            await turn.meet(self._mapping.inventory)
+            for place, group in enumerate(self._mapping.groups):
+                await turn.group(place, group)
+        self._lockout.accepted()
+        rtt = turn.fastest if math.isfinite(turn.fastest) else None
+        return Gained(turn.rows, dict(self._showing.texts), self._showing.kind, turn.missing, rtt=rtt)
+
+    async def knock(self) -> None:
+        """See Beside."""
+        async with self._opened() as web:
+            await self.asked(web, self._mapping.inventory.path)
+
+    def _opened(self) -> Web:
+        """A connection to it.
+
+        Raises:
+            Denied: its password was refused lately, and has not changed.
+            OSError: the password or the certificates cannot be read.
+        """
+        password = self._login.revealed()
+        left = self._lockout.left(password)
+        if left:
+            raise Denied(f"credentials refused for user `{password.user}`; asked again in {math.ceil(left / 60)} min")
+        self._said: Password = password
+        tls = None
+        if self._login.tls:
+            tls = judged(self._login.ca_file) if self._login.ca_file is not None else unjudged()
+        port, timeout = self._login.at_port, float(self.target.timeout)
+        return Web(self.target.address, port, tls=tls, password=password, timeout=timeout)
+
+    async def asked(self, web: Web, path: str) -> Answer:
+        """One GET; a refused password is remembered.
+
+        Raises:
+            WebError: no answer.
+        """
+        try:
+            return await web.get(path)
+        except Denied:
+            self._lockout.refused(self._said)
+            raise
+
+
+class _Turn:
+    """One poll under way."""
+
+    def __init__(self, device: Isapi, known: _Known, web: Web, at: float) -> None:
+        self.rows: Rows = {}
+        self.missing: list[str] = []
+        self.fastest = math.inf
+        self._device = device
+        self._known = known
+        self._web = web
+        self._broken = False
+        self._at = at
+        self._answers: dict[str, Element | None] = {}
+
+    async def meet(self, inventory: Texts) -> None:
+        """Asks the device who it is.
+
+        Raises:
+            WebError: no answer, or none to go by.
+        """
+        device = self._device
+        begun = device.clock.monotonic()
+        answer = await device.asked(self._web, inventory.path)
+        self.fastest = device.clock.monotonic() - begun
+        if answer.status != _OK:
+            raise Garbled(f"no ISAPI: HTTP status {answer.status} for {inventory.path}")
+        try:
+            self._known.texts, self._known.kind = reading.told(inventory, read(answer.body))
+        except Unreadable as wrong:
+            raise Garbled(f"no ISAPI: {wrong}") from None
+
+    async def group(self, place: int, group: Group) -> None:
+        """One group of the mapping, into `rows`.
+
+        Raises:
+            Denied: the device refuses us now.
+        """
+        device = self._device
+        kind = device.company.kind(device, self._known.kind)
+        if (group.kinds and kind not in group.kinds) or (group.unless is not None and self.rows.get(group.unless)):
+            return
+        seldom = self._known.seldom.setdefault(place, _Seldom())
+        if group.every is None or self._at - seldom.at >= float(group.every) - _EARLY:
+            found = await self._found(group)
+            if found:
+                seldom.at, seldom.rows = self._at, found
+            elif group.every is None or self._at - seldom.at > 2 * float(group.every):
+                seldom.rows = {}
+        self._put(group, seldom.rows)
+
+    def _put(self, group: Group, found: dict[str, Row]) -> None:
+        known = self.rows.setdefault(str(group.table), {})
+        if group.adds and "{instance}" not in group.path and not known.keys() <= found.keys():
+            return  # It numbers otherwise: nobody can tell which row is which.
+        for name, row in found.items():
+            if not group.adds or name in known:
+                known[name] = known.get(name, {}) | row
+
+    async def _found(self, group: Group) -> dict[str, Row]:
+        if "{instance}" not in group.path:
+            return await self._rows(group, str(group.path))
+        found: dict[str, Row] = {}
+        for name in list(self.rows.get(group.table, {})):
+            rows = await self._rows(group, group.path.replace("{instance}", quote(name, safe="")))
+            if rows:
+                found[name] = next(iter(rows.values()))
+        return found
+
+    async def _rows(self, group: Group, path: str) -> dict[str, Row]:
+        if path not in self._answers:
+            self._answers[path] = await self._read(path)
+        root = self._answers[path]
+        return reading.rows(group, root, self._device.clock.now() / 1000) if root is not None else {}
+
+    async def _read(self, path: str) -> Element | None:
+        """The answer to one GET; None where the device has none, which is remembered.
+
+        Raises:
+            Denied: the device refuses us now.
+        """
+        lacks = self._known.lacks
+        if self._broken or self._at < lacks.get(path, -math.inf):
+            return None
+        try:
+            answer = await self._device.asked(self._web, path)
+            if answer.status == _OK:
+                return read(answer.body)
+        except Unanswered as wrong:
+            self.missing.append(f"incomplete: {path}: {wrong}")
+            self._broken = True  # It fell silent: each further question would cost a timeout.
+            return None
+        except (Unreadable, Garbled) as wrong:
+            self.missing.append(f"incomplete: {path}: {wrong}")
+            return None
+        if answer.status == _FORBIDDEN:
+            self.missing.append(f"incomplete: the user has no right to {path}")
+        if answer.status not in _BUSY:
+            lacks[path] = self._at + _ASK_AGAIN
+        return None

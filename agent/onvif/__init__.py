@@ -1,0 +1,1 @@
+"""ONVIF device and media services, read only."""
