@@ -261,9 +261,14 @@ def test_a_spool_without_room_gets_that_of_the_log_book_which_pauses_and_says_wh
 def test_a_disk_that_refuses_a_write_costs_the_oldest_page_and_leaves_no_half_entry(
     tmp_path: Path, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book, blocks = started(tmp_path, clock, rest=0.05), Blocks()
-    book.left(*blocks.next())
-    wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(1, 1)])
+    book, blocks = started(tmp_path, clock, limit=160_000, rest=0.05), Blocks()
+    for _ in range(2):
+        piece, _ = blocks.next()
+        book.left(piece, os.urandom(25_000))
+        wrote(tmp_path, lambda last=piece.last: ranges(tmp_path, LEFT)[-1:] == [(last, last)])  # type: ignore[misc]
+        blocks.next()
+        clock.step(1)
+    first, _ = logpage.pages(tmp_path)
     real, full = os.write, [True]
 
     def write(handle: int, content: bytes) -> int:
@@ -279,10 +284,11 @@ def test_a_disk_that_refuses_a_write_costs_the_oldest_page_and_leaves_no_half_en
     full.clear()
     time.sleep(0.1)
     book.left(*blocks.next())
-    wrote(tmp_path, lambda: (3, 3) in ranges(tmp_path, LEFT))
+    wrote(tmp_path, lambda: (6, 6) in ranges(tmp_path, LEFT))
     book.close()
-    assert book.standing.paused == "its thread ended"
-    assert ranges(tmp_path, UNWRITTEN) == [(2, 2)]
+    assert not first.exists()
+    assert ranges(tmp_path, LEFT) == [(3, 3), (6, 6)]
+    assert ranges(tmp_path, UNWRITTEN) == [(2, 2), (4, 5)]
     assert all(logpage.read(page).why == "" for page in logpage.pages(tmp_path))
 
 

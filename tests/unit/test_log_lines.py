@@ -111,6 +111,18 @@ def test_a_record_that_left_and_was_dropped_then_is_said_to_be_declared_lost() -
     ]
     assert logtext.row(told[0]).endswith("(declared lost later)")
     assert "lost: records 1 to 2 (2 of them), dropped here: overflow: the spool was full" in logtext.row(told[3])
+    on.left(4, 6)
+    losses = [on.record(4, kind="lost", why="W", first=1), on.record(5, kind="lost", why="V", first=5)]
+    told = on.left(1, 6, *losses, on.bodies[6]) + on.said(CONFIRMED, 6)
+    assert [line.state for line in told][:3] == ["declared lost", "declared lost", "confirmed"]
+
+
+def test_what_leaves_again_though_it_is_confirmed_is_not_told_anew() -> None:
+    on = Leaving()
+    on.left(1, 2)
+    assert seqs(on.said(CONFIRMED, 2)) == [1, 2]
+    on.left(1, 3)
+    assert seqs(on.said(CONFIRMED, 3)) == [3]
 
 
 def test_what_an_epoch_leaves_open_is_told_when_the_next_begins() -> None:
