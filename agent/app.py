@@ -20,7 +20,7 @@ from typing import Any
 
 from ulid import ULID
 
-from agent import links, logpage
+from agent import logpage
 from agent import settings as written
 from agent.contact import OpenSession, Reachability
 from agent.door import Door

@@ -31,7 +31,31 @@ from forewarn.wire import SHARDS
 ENVIRONMENT = "FOREWARN_AGENT__"
 CONSENT = "consent.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SERVICE = re.compile(r"[\w][\w .@:\\-]{0,127}")
 _KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program of this machine that must run."""
+
+    name: Annotated[str, Meta(description="What people call it.", examples=["recorder"], min_length=1)]
+    match: Annotated[
+        str,
+        Meta(
+            description="A regular expression found in its command line.", examples=["/opt/vms/recorder"], min_length=1
+        ),
+    ]
+
+    def __post_init__(self) -> None:
+        """Refuses what is no regular expression.
+
+        Raises:
+            ValueError: (key, what), as `forewarn.settings.read` reports it.
+        """
+        try:
+            re.compile(self.match)
+        except re.error as wrong:
+            raise ValueError("match", f"`{self.match}` is no regular expression: {wrong}") from None
 
 
 class HostReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +64,37 @@ class HostReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     enabled: Annotated[bool, Meta(description="Whether this machine is read as a device too.")] = True
     name: Annotated[str, Meta(description="What people call it; left out, the agent's id and `.host`.")] = ""
     interval: Annotated[Duration, Meta(description="Time between two readings.", gt=0)] = Duration(60)
+    services: Annotated[
+        list[str], Meta(description="Services that must run, by their names in systemd or Windows: [ssh, chrony].")
+    ] = []
+    processes: Annotated[
+        list[Watched],
+        Meta(description="Programs that must run, by their command lines: [{name: recorder, match: /opt/vms/}]."),
+    ] = []
+    smart: Annotated[
+        Duration, Meta(description="Time between two looks at the health of all disks (smartctl); 0s for none.", ge=0)
+    ] = Duration(1800)
     switch: links.Switch = None
     switch_port: links.SwitchPort = None
     ups: links.Supply = None
+
+    def __post_init__(self) -> None:
+        """Refuses two of one name.
+
+        Raises:
+            ValueError: (key, what), as `forewarn.settings.read` reports it.
+        """
+        seen: set[str] = set()
+        named = [
+            *(("services", each) for each in self.services),
+            *(("processes", each.name) for each in self.processes),
+        ]
+        for key, name in named:
+            if not _SERVICE.fullmatch(name):
+                raise ValueError(key, f"`{name}` is no name of a service: letters, digits, blanks and `._@:-`")
+            if name in seen:
+                raise ValueError(key, f"`{name}` is watched already")
+            seen.add(name)
 
 
 class Polling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

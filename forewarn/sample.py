@@ -39,7 +39,8 @@ def _sampled(wanted: type[msgspec.Struct], indent: str, *, within: bool = False)
         inner, meta = _unwrapped(hints[field.name])
         if meta and meta.description:
             lines += [f"{indent}## {line}" for line in meta.description.splitlines()]
-        stands = field.required or (meta and (meta.extra or {}).get(STANDS)) or (within and field.default is not None)
+        usual = within and field.default is not None and not _is_list_of_structs(inner)
+        stands = field.required or (meta and (meta.extra or {}).get(STANDS)) or usual
         quiet = "" if stands else "# "
         given = meta is not None and meta.examples and typing.get_origin(inner) is list
         nested = [] if given else _nested(inner, f"{indent}  ", within=within or not stands)
@@ -60,6 +61,11 @@ def _nested(inner: Any, indent: str, *, within: bool) -> list[str]:
 
 def _is_struct(inner: Any) -> bool:
     return isinstance(inner, type) and issubclass(inner, msgspec.Struct)
+
+
+def _is_list_of_structs(inner: Any) -> bool:
+    """Whether a key holds a list that is shown by an example, which is no default."""
+    return typing.get_origin(inner) is list and _is_struct(typing.get_args(inner)[0])
 
 
 def _shown(field: msgspec.structs.FieldInfo, meta: msgspec.Meta | None) -> Any:

@@ -7,12 +7,10 @@ Errors: none; what cannot be told here is told as such.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import getpass
 import os
 import platform
-import sys
 import uuid
 from collections.abc import Iterator
 from importlib import metadata
@@ -20,14 +18,13 @@ from pathlib import Path
 
 import msgspec
 
+from forewarn import kernel_clock
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok, warn
 from forewarn.settings import Secret, Size
 
 LEAST_ROOM = Size.parse("64MiB")
 """With less than this free, the next write may be the one that fails."""
 _FEW_INODES = 1000
-_TIME_ERROR = 5
-"""What adjtimex returns when nothing keeps the clock (`adjtimex(2)`: TIME_ERROR)."""
 _PUBLIC = {"ca_file"}
 _OTHERS = 0o027
 """Rights that a file with a secret gives nobody: write to its group, anything to others."""
@@ -126,32 +123,17 @@ def room(path: Path, *, needs: int, what: str, remedy: str) -> Diagnosis:
     return ok(subject, said)
 
 
-class _Timex(ctypes.Structure):
-    """`struct timex` of Linux up to the time (adjtimex(2)), and room for the rest."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_long * 64),
-    )
-
-
 def clock() -> Diagnosis:
     """Whether something keeps this machine's clock (NTP, PTP), as the kernel knows it."""
-    if not sys.platform.startswith("linux"):
-        return ok("clock", "whether something keeps it cannot be told on this system")
-    timex = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    if state < 0:
-        return ok("clock", f"the kernel does not say whether something keeps it ({os.strerror(ctypes.get_errno())})")
-    if state == _TIME_ERROR:
+    found = kernel_clock.kept()
+    if isinstance(found, kernel_clock.Unsaid):
+        if not found.why:
+            return ok("clock", "whether something keeps it cannot be told on this system")
+        return ok("clock", f"the kernel does not say whether something keeps it ({found.why})")
+    if not found.synchronised:
         why = "nothing keeps this machine's clock: every record carries its time"
         return warn("clock", why, "`timedatectl set-ntp true`, or install chrony; in a container, on its host")
-    return ok("clock", f"kept, to {max(timex.maxerror, 1) / 1e6:.3f} s at most")
+    return ok("clock", f"kept, to {max(found.error_seconds, 1e-6):.3f} s at most")
 
 
 def secrets_kept(file: Path, settings: msgspec.Struct) -> Iterator[Diagnosis]:
