@@ -55,8 +55,13 @@ async def meet(
     around = ""
     # Some switches fall silent on these tables: that costs a text of the inventory, not the poll.
     with contextlib.suppress(SnmpError):
-        around = neighbours.text(await neighbours.read(profile.neighbours, session))
+        around = neighbours.text(await neighbours.read(profile.neighbours, session, poe=_fed(drawn)))
     return Met(drawn, inventory | ({"neighbours": around} if around else {}))
+
+
+def _fed(plan: Plan) -> frozenset[str]:
+    """The instances of `poe` that a device has."""
+    return frozenset(instance for table, instance, _ in plan.shape.columns() if table == "poe")
 
 
 async def recognised(session: Session, profiles: Mapping[str, Profile], fixed: str | None) -> tuple[Fit, Shown]:

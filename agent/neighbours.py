@@ -12,7 +12,7 @@ Errors: those of `agent.snmp.session`, but for a table without an end, of which 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,8 +90,13 @@ class _Ports:
         return next((index for index, each in self.names.items() if each == name), "")
 
 
-async def read(ways: Sequence[Way], session: Session) -> list[Neighbour]:
+async def read(ways: Sequence[Way], session: Session, *, poe: Collection[str] = ()) -> list[Neighbour]:
     """What a switch knows of its neighbours, those that say who they are first.
+
+    Args:
+        ways: how it may know them.
+        session: with the switch.
+        poe: its instances of `poe`, called by the name of their interface where its profile knows that.
 
     Raises:
         SnmpError: the device did not answer.
@@ -102,7 +107,7 @@ async def read(ways: Sequence[Way], session: Session) -> list[Neighbour]:
     learnt = await _learnt(session) if "bridge" in ways else {}
     if not spoken and not learnt:
         return []
-    ports = await _ports(session)
+    ports = await _ports(session, poe)
     found = await _spoken(session, spoken, ports) if spoken else []
     return [*found, *_placed(learnt, ports, {each.mac for each in found if each.mac})]
 
@@ -210,7 +215,7 @@ async def _learnt(session: Session) -> dict[str, set[str]]:
     return {}
 
 
-async def _ports(session: Session) -> _Ports:
+async def _ports(session: Session, poe: Collection[str]) -> _Ports:
     names = await _rows(session, _NAMES) or await _rows(session, _DESCRIPTIONS)
     bridge = await _rows(session, _BRIDGE_PORTS)
     fed = await _rows(session, _POE)
@@ -218,8 +223,14 @@ async def _ports(session: Session) -> _Ports:
         {index: words(value) for index, value in names.items()},
         {port: str(index) for port, index in bridge.items()},
     )
+    found.fed = {index: name for index, name in found.names.items() if name in poe}
+    if found.fed:
+        return found
     # The standard leaves open what a PoE port's number counts: ports by ifIndex, or those of the bridge.
     numbers = {row: row.rpartition(".")[2] for row in fed}
+    if len(set(numbers.values())) < len(numbers):
+        # In each box of a stack they begin anew: which box is which, the standard does not say.
+        return found
     if fed and found.names.keys() >= set(numbers.values()):
         found.fed = {number: row for row, number in numbers.items()}
     elif fed and found.bridge.keys() >= set(numbers.values()):

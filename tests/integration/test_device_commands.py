@@ -137,4 +137,4 @@ def test_the_list_has_shipped_profiles_bases_and_one_s_own(responder, site, caps
     assert main(["profiles", "list", "--config", "agent.yaml"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["70", "my.switch", "switch"]
-    assert [line.split()[2] for line in lines if " std." in line] == ["base"] * 8
+    assert [line.split()[2] for line in lines if " std." in line] == ["base"] * 9

@@ -82,8 +82,8 @@ REMOTE, LOCAL = "1.0.8802.1.1.2.1.4.1.1", "1.0.8802.1.1.2.1.3.7.1"
 IF_NAME, BRIDGE, POE = "1.3.6.1.2.1.31.1.1.1.1", "1.3.6.1.2.1.17", "1.3.6.1.2.1.105.1.1.1.6"
 
 
-def asked(objects: dict[str, Value], *ways: str) -> list[Neighbour]:
-    return asyncio.run(neighbours.read(ways, Requester(PlayedExchange(objects))))  # type: ignore[arg-type]
+def asked(objects: dict[str, Value], *ways: str, poe: tuple[str, ...] = ()) -> list[Neighbour]:
+    return asyncio.run(neighbours.read(ways, Requester(PlayedExchange(objects)), poe=poe))  # type: ignore[arg-type]
 
 
 def ports(count: int = 3) -> dict[str, Value]:
@@ -110,6 +110,19 @@ def test_learnt_addresses_stand_at_the_names_of_the_ports_and_busy_ports_are_cou
         Neighbour("gi2", mac=CAM2, poe_port="1.2"),
         Neighbour("gi3", poe_port="1.3", many=FEW + 1),
     ]
+
+
+def test_a_poe_port_that_the_profile_calls_by_its_interface_is_that_interface():
+    objects = ports() | heard(CAM1, 1) | heard(CAM2, 2)
+    assert asked(objects, "bridge", poe=("gi1", "1.3")) == [
+        Neighbour("gi1", mac=CAM1, poe_port="gi1"),
+        Neighbour("gi2", mac=CAM2),
+    ]
+
+
+def test_in_a_stack_whose_poe_ports_begin_anew_in_each_box_nobody_can_tell_which_is_whose():
+    objects = ports() | heard(CAM1, 1) | {f"{POE}.2.1": 3}
+    assert asked(objects, "bridge") == [Neighbour("gi1", mac=CAM1)]
 
 
 def test_a_switch_with_vlans_is_read_by_its_table_with_vlans():
