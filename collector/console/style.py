@@ -23,7 +23,7 @@ flex-wrap:nowrap}
 .fw-bar a.fw-brand{font-weight:700;font-size:1.05rem;color:#fff;padding-left:0;margin-right:.5rem}
 .fw-bar .q-btn{color:#dfe9f4}
 .fw-head{width:100%;align-items:flex-start;justify-content:space-between;gap:.75rem;flex-wrap:wrap}
-.fw-head h1{font-size:1.35rem;line-height:1.3;font-weight:650;margin:0;overflow-wrap:anywhere}
+.nicegui-content h1{font-size:1.35rem;line-height:1.3;font-weight:650;margin:0;overflow-wrap:anywhere}
 .fw-path{color:var(--soft);font-size:.85rem}
 .fw-card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:1rem;width:100%;gap:.6rem;
 box-shadow:none;min-width:0;align-items:stretch}
@@ -46,7 +46,7 @@ white-space:nowrap;background:var(--calm-back);color:var(--ink)}
 .fw-badge.fw-good{background:var(--good-back)}
 .fw-table{width:100%;background:var(--card);border:1px solid var(--line);border-radius:8px;box-shadow:none;
 color:var(--ink)}
-.fw-table th{color:var(--soft);font-weight:600;font-size:.82rem;background:var(--card);white-space:nowrap}
+.fw-table th{color:var(--soft);font-weight:600;font-size:.82rem;background:var(--card);white-space:normal;word-break:keep-all}
 .fw-table td{font-size:.88rem;white-space:normal;overflow-wrap:break-word}
 .fw-table .q-table tbody td{height:36px;padding:5px 12px}.fw-table .q-table th{padding:6px 12px;height:36px}
 .fw-table td.fw-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -78,8 +78,10 @@ body.body--dark{--q-primary:#78aef0!important}body.body--dark .bg-primary{color:
 @media (max-width:1000px){.fw-main,.fw-two{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:720px){.nicegui-content{padding:.75rem .6rem 3rem}.fw-bar{padding:0 .6rem}
 .fw-wide{display:none!important}.fw-narrow{display:inline-flex}
-.fw-table .q-table tbody td,.fw-table .q-table th{padding:6px 8px}.fw-table td.fw-long{min-width:0}
+.fw-table .q-table tbody td,.fw-table .q-table th{padding:6px}.fw-table td.fw-long{min-width:0}
+.fw-table th:not(.sorted) .q-table__sort-icon{display:none}.fw-table td.fw-time,.fw-table td.fw-name{white-space:normal}
+.fw-table td.fw-name{min-width:5.5rem;overflow-wrap:anywhere}
 .fw-events{grid-template-columns:minmax(0,1fr);gap:.1rem}.fw-events .fw-what{margin-bottom:.6rem}
-.fw-tiles{grid-template-columns:repeat(2,1fr)}.fw-card{padding:.8rem}.fw-head h1{font-size:1.15rem}
+.fw-tiles{grid-template-columns:repeat(2,1fr)}.fw-card{padding:.8rem}.nicegui-content h1{font-size:1.15rem}
 .fw-tools .q-field{flex:1 1 9rem}}
 """

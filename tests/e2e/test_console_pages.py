@@ -30,6 +30,14 @@ PAGES = {
 DIALOG = "//div[contains(@class,'q-dialog')]"
 
 
+# Where a table must be pushed aside to be read to its end, and titles that are larger than a title is.
+OUT_OF_SIZE = """
+const cut = [...document.querySelectorAll('.q-table__middle')].filter(one => one.scrollWidth > one.clientWidth + 1)
+const large = [...document.querySelectorAll('h1, h2')].filter(one => parseFloat(getComputedStyle(one).fontSize) > 24)
+return [...cut.map(one => one.innerText.split('\\n', 12).join(' ')), ...large.map(one => one.innerText)]
+"""
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with running(tmp_path_factory.mktemp("console")) as collector:
@@ -82,6 +90,22 @@ def test_nothing_is_wider_than_a_phone(shown: Shown, engineer: Browser, tmp_path
             assert phone.driver.execute_script("return document.documentElement.scrollWidth") <= 390, path
         phone.find("button[aria-label]").click()
         phone.until(lambda: "Delivery" in phone.texts(".q-menu")[0], "the menu")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_table_hides_a_column_and_no_heading_is_out_of_size(shown: Shown, engineer: Browser, language: str) -> None:
+    engineer.prefer(language)
+    wrong = []
+    try:
+        for path in PAGES:
+            engineer.open(path)
+            for width in (1280, 390):
+                metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+                engineer.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+                wrong += [(path, width, what) for what in engineer.driver.execute_script(OUT_OF_SIZE)]
+    finally:
+        engineer.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wrong == []
 
 
 def test_a_forecast_is_told_in_a_sentence_with_its_curve_and_band(engineer: Browser, shown: Shown) -> None:
