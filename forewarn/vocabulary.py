@@ -215,6 +215,8 @@ TABLES: dict[str, Table] = {
     ),
     "ups_input": Table("line", ("volts", "amperes", "hertz", "watts")),
     "ups_output": Table("line", ("volts", "amperes", "hertz", "watts", "load_percent")),
+    # What goes through a power strip, by phase and by bank of outlets.
+    "feed": Table("feed", ("status", "status_code", "amperes", "volts", "watts")),
     "sensor": Table("sensor", ("temperature_celsius", "humidity_percent", "volts", "status", "status_code")),
     "fan": Table("fan", ("speed_rpm", "status", "status_code")),
     "psu": Table("psu", ("status", "status_code")),

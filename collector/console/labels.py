@@ -21,6 +21,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "ups": ("UPS", "UPS"),
     "ups_input": ("UPS 输入", "UPS input"),
     "ups_output": ("UPS 输出", "UPS output"),
+    "feed": ("配电回路", "Feed"),
     "sensor": ("传感器", "Sensor"),
     "fan": ("风扇", "Fan"),
     "psu": ("电源", "Power supply"),

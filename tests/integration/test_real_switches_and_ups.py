@@ -270,3 +270,20 @@ def test_a_switch_with_24_feeding_ports_costs_eight_requests_at_most():
         asyncio.run(polls())
     assert max(counts[1:]) <= 8, counts
     assert max(counts[1:]) > min(counts[1:]), "duplex is asked for every quarter of an hour only"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "phase", "banks"),
+    [
+        ("UPS/apc-8641", "AP8641", (6.5, 201.0, 1220.0), (3.8, 2.4)),
+        ("UPS/apc-8932", "AP8932", (1.4, 121.0, 160.0), (1.3, 0.0)),
+        ("UPS/apc-7902b", "AP7902B", (1.6, None, None), (0.0, 1.1)),
+    ],
+)
+def test_a_real_power_strip_tells_of_its_phase_and_its_banks(name, model, phase, banks):
+    found, got, inventory = real(name)
+    assert (found, inventory["model"]) == ("pdu.apc", model)
+    assert tuple(got["feed"]["phase 1"][field] for field in ("amperes", "volts", "watts")) == phase
+    assert got["feed"]["phase 1"]["status"] == 0.0
+    assert tuple(got["feed"][f"bank {number}"]["amperes"] for number in (1, 2)) == banks
+    assert sorted(got["feed"]) == ["bank 1", "bank 2", "phase 1"]
