@@ -248,6 +248,7 @@ maintenance = Table(
     Column("begins", BigInteger, nullable=False, comment="event time"),
     Column("ends", BigInteger, nullable=False, comment="event time, not included; moved when somebody ends it early"),
     Column("ended_by", Text, nullable=False, server_default="", comment="who ended it early"),
+    Column("extended_by", Text, nullable=False, server_default="", comment="who last moved its end to later"),
     Column("created", BigInteger, nullable=False),
     Column("released", BigInteger, comment="when what was held was let go; null before"),
     Column("seen", BigInteger, comment="journal time at which its end was seen; null before"),

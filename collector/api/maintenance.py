@@ -45,7 +45,8 @@ class HeldTicket(BaseModel):
 class Maintenance(BaseModel):
     """A maintenance of a site, or of one `device` of it, from `begins` to before `ends`.
 
-    `released` is when the last of what was held was let go, null before. `ended_by` is empty when nobody ended it early.
+    `released` is when the last of what was held was let go, null before. `ended_by` is empty when nobody ended it early,
+    `extended_by` when nobody let it last longer.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Maintenance(BaseModel):
     begins: int
     ends: int
     ended_by: str
+    extended_by: str
     running: bool
     released: int | None
     tickets: list[HeldTicket]
@@ -100,11 +102,11 @@ def start_maintenance(parts: Use, actor: Actor, site: Name, new: NewMaintenance)
 
 
 @router.post("/sites/{site}/maintenance/{maintenance}/extend", responses=_ACT)
-def extend_maintenance(parts: Use, site: Name, maintenance: Name, asked: Extension) -> Maintenance:
+def extend_maintenance(parts: Use, actor: Actor, site: Name, maintenance: Name, asked: Extension) -> Maintenance:
     """Lets a running one end later."""
     with _answered():
         before = _of(parts, site, maintenance)
-        changed = parts.maintenances.extend(maintenance, before.ends + asked.minutes * MINUTE)
+        changed = parts.maintenances.extend(maintenance, before.ends + asked.minutes * MINUTE, actor)
     return _told(parts, [changed])[0]
 
 

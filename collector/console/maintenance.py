@@ -130,8 +130,9 @@ def _band(visit: Visit, one: Maintenance, held: int) -> None:
             await _done(visit, lambda: visit.parts.maintenances.end(one.id, actor), "work_done")
 
     async def longer() -> None:
-        if await _actor(visit) is not None:
-            await _done(visit, lambda: visit.parts.maintenances.extend(one.id, one.ends + HOUR), "done")
+        actor = await _actor(visit)
+        if actor is not None:
+            await _done(visit, lambda: visit.parts.maintenances.extend(one.id, one.ends + HOUR, actor), "done")
 
     with ui.row().classes("fw-notice fw-work").props('role="status"'):
         with ui.column().classes("gap-0"):
@@ -239,6 +240,7 @@ def _facts(visit: Visit, one: Maintenance) -> list[tuple[str, str, str]]:
         (say("maintenance_scope"), one.device or say("no_device"), device),
         (say("maintenance_begins"), visit.at(one.begins), ""),
         (say("maintenance_ends"), visit.at(one.ends), ""),
+        (say("maintenance_extended_by"), one.extended_by, ""),
         (say("maintenance_ended_by"), one.ended_by, ""),
         (say("maintenance_released"), visit.at(one.released) if one.released is not None else "", ""),
         (say("maintenance_note"), one.note, ""),

@@ -34,6 +34,7 @@ MAINTENANCE: dict[str, tuple[str, str]] = {
     "maintenance_begins": ("开始", "From"),
     "maintenance_ends": ("结束", "Until"),
     "maintenance_note": ("内容", "What was done"),
+    "maintenance_extended_by": ("延长人", "Extended by"),
     "maintenance_ended_by": ("提前结束", "Ended early by"),
     "maintenance_released": ("暂挂工单处理完毕", "All let go"),
     "maintenance_held": ("暂挂工单", "Held"),

@@ -76,6 +76,7 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
     begins: int
     ends: int
     ended_by: str
+    extended_by: str
     created: int
     seen: int | None
     released: int | None
@@ -140,7 +141,7 @@ class Maintenances:
         ends = now + lasts
         _demand(lasting(now, ends))
         scope = {"site": site, "device": device}
-        texts = {"actor": clean(actor), "note": clean(note.strip()), "ended_by": ""}
+        texts = {"actor": clean(actor), "note": clean(note.strip()), "ended_by": "", "extended_by": ""}
         times = {"begins": now, "ends": ends, "created": now, "seen": None, "released": None}
         made = Maintenance(id=str(ULID()), **scope, **texts, **times)  # type: ignore[arg-type] # msgspec checks nothing here; the columns do.
         with self._service.begin() as connection:
@@ -151,7 +152,7 @@ class Maintenances:
             connection.execute(insert(_m), msgspec.structs.asdict(made))
         return made
 
-    def extend(self, id_: str, ends: int) -> Maintenance:
+    def extend(self, id_: str, ends: int, actor: str) -> Maintenance:
         """Moves the end of a running one to later.
 
         Raises:
@@ -160,7 +161,7 @@ class Maintenances:
         with self._service.begin() as connection:
             found = locked(connection, id_)
             _demand(extending(found, ends, self._now()))
-            return changed(connection, found, {"ends": ends})
+            return changed(connection, found, {"ends": ends, "extended_by": clean(actor)})
 
     def end(self, id_: str, actor: str) -> Maintenance:
         """Ends a running one now.

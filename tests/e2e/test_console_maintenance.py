@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -101,7 +102,15 @@ def test_what_is_found_while_somebody_works_is_held_and_let_go_when_he_ends_it(e
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_one_device_is_worked_on_until_a_time_and_longer(engineer: Browser, shown: Shown, language: str) -> None:
     words = {
-        "zh": ("我在现场作业", "至指定时间", "开始", "延长 1 小时", "立即结束", "Mei 正在处理 harbour 的 sw-1"),
+        "zh": (
+            "我在现场作业",
+            "至指定时间",
+            "开始",
+            "延长 1 小时",
+            "立即结束",
+            "Mei 正在处理 harbour 的 sw-1",
+            "延长人",
+        ),
         "en": (
             "I am working here",
             "until a time",
@@ -109,9 +118,10 @@ def test_one_device_is_worked_on_until_a_time_and_longer(engineer: Browser, show
             "1 h longer",
             "End now",
             "Mei is working on sw-1 at harbour",
+            "Extended by",
         ),
     }
-    begin, until, confirm, longer, end, sentence = words[language]
+    begin, until, confirm, longer, end, sentence, extended = words[language]
     engineer.prefer(language)
     engineer.open("/sites/harbour/sw-1")
     engineer.press_until(begin, lambda: engineer.has(".q-dialog"), "its dialog is there")
@@ -129,5 +139,6 @@ def test_one_device_is_worked_on_until_a_time_and_longer(engineer: Browser, show
     assert findings(engineer) == []
     engineer.press_until(longer, lambda: running_now(shown)[0]["ends"] > begun["ends"], "it ends later")
     engineer.open(f"/maintenance/{begun['id']}")
+    assert re.search(f"{extended}\\s+Mei", engineer.text())
     assert findings(engineer) == []
     engineer.press_until(end, lambda: not running_now(shown), "it is over")

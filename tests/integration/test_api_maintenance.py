@@ -79,6 +79,7 @@ def test_it_is_extended_by_so_many_minutes(client: httpx.Client) -> None:
     made = started(client)
     later = client.post(f"{HOME}/{made['id']}/extend", json={"minutes": 30}).json()
     assert later["ends"] - made["ends"] == 30 * 60_000
+    assert (made["extended_by"], later["extended_by"]) == ("", "Mei")
 
 
 def test_what_cannot_be_is_answered_with_why(client: httpx.Client) -> None:

@@ -325,12 +325,14 @@ def test_while_another_one_goes_on_the_ticket_goes_over_to_it(site, working):
 def test_ended_early_it_lets_go_then_and_extended_only_later(site, working):
     site.live(at(10))
     site.now = START + 30 * MINUTE
-    assert site.people.extend(working.id, ENDS + HOUR).ends == ENDS + HOUR
+    extended = site.people.extend(working.id, ENDS + HOUR, "Li")
+    assert (extended.ends, extended.extended_by, extended.ended_by) == (ENDS + HOUR, "Li", "")
     site.entry(ENDS, through="agent-1")
     assert site.seen() == []
     site.now = ENDS + 10
     ended = site.people.end(working.id, "Wei")
-    assert (ended.ends, ended.ended_by, ended.actor) == (ENDS + 10, "Wei", "Mei")
+    assert (ended.ends, ended.ended_by, ended.extended_by, ended.actor) == (ENDS + 10, "Wei", "Li", "Mei")
+    assert ended == site.people.get(working.id)
     site.entry(ENDS + 10, through="agent-1")
     assert site.seen() == ["nvr1"]
 
@@ -362,8 +364,8 @@ def test_it_lasts_from_a_quarter_of_an_hour_to_two_weeks(site, lasts, refusal):
 def test_what_cannot_be_is_refused_by_name(site, working):
     for refusal, act in (
         (Refusal.RUNNING, lambda: site.people.start("Wei", site="s1", lasts=2 * HOUR)),
-        (Refusal.NOT_LATER, lambda: site.people.extend(working.id, ENDS)),
-        (Refusal.TOO_LONG, lambda: site.people.extend(working.id, START + 15 * 24 * HOUR)),
+        (Refusal.NOT_LATER, lambda: site.people.extend(working.id, ENDS, "Li")),
+        (Refusal.TOO_LONG, lambda: site.people.extend(working.id, START + 15 * 24 * HOUR, "Li")),
     ):
         with pytest.raises(Refused) as refused:
             act()
@@ -377,7 +379,8 @@ def test_what_cannot_be_is_refused_by_name(site, working):
         with pytest.raises(Unknown, match=r"`\w+`"):
             unknown()
     site.now = ENDS
-    for over in (lambda: site.people.end(working.id, "Mei"), lambda: site.people.extend(working.id, ENDS + HOUR)):
+    longer = ENDS + HOUR
+    for over in (lambda: site.people.end(working.id, "Mei"), lambda: site.people.extend(working.id, longer, "Mei")):
         with pytest.raises(Refused) as refused:
             over()
         assert refused.value.refusal is Refusal.OVER
