@@ -61,6 +61,7 @@ class Smart(Part):
         self._files = files
         self._root = _is_root() if root is None else root
         self._as: tuple[str, ...] = ()
+        self._who: dict[str, str] = {}
         self._sudo_refused = self._root
         self._survey = Aside(self._round, every=every, monotonic=monotonic, name="ask smartctl")
 
@@ -72,8 +73,9 @@ class Smart(Part):
     def texts(self) -> Mapping[str, str]:
         """Model and serial number of each disk: which spare to bring, and which one to pull."""
         survey = self._survey.latest()
-        lines = [f"{name}: {who}" for name, who in survey.who.items() if who] if survey else []
-        return {"disks": "; ".join(lines)} if lines else {}
+        # What a disk once was it still is while it sleeps: the inventory must not change with every nap.
+        self._who.update({name: who for name, who in survey.who.items() if who} if survey else {})
+        return {"disks": "; ".join(f"{name}: {who}" for name, who in self._who.items())} if self._who else {}
 
     def unread(self) -> Sequence[Unread]:
         """Why some disk was not read in the last round."""
