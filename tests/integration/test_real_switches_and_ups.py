@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.contact import Contact
+from agent.neighbours import Neighbour, said
 from agent.profile import shipped
 from agent.snmp.opening import opener
 from forewarn.demo import ber
@@ -287,3 +288,15 @@ def test_a_real_power_strip_tells_of_its_phase_and_its_banks(name, model, phase,
     assert got["feed"]["phase 1"]["status"] == 0.0
     assert tuple(got["feed"][f"bank {number}"]["amperes"] for number in (1, 2)) == banks
     assert sorted(got["feed"]) == ["bank 1", "bank 2", "phase 1"]
+
+
+def test_a_camera_hangs_on_the_interface_that_feeds_it_and_both_are_called_alike():
+    with Responder() as responder:
+        device = responder.add((RECORDINGS / "switch.h3c.snmprec").read_text())
+        device.set(f"{M}.17.4.3.1.2.0.0.94.0.83.1", 2, 2)
+        device.set(f"{M}.17.4.3.1.3.0.0.94.0.83.1", 2, 3)
+        _, got, inventory = polled(device)
+    (found,) = said(inventory["neighbours"])
+    assert found == Neighbour("GigabitEthernet1/0/2", mac="00:00:5e:00:53:01", poe_port="GigabitEthernet1/0/2")
+    assert got["poe"][found.poe_port]["power_watts"] == 6.7
+    assert got["interface"][found.port]["up"] == 1.0
