@@ -17,6 +17,8 @@ _SCOPES = {
     "host": "this machine itself",
     "trap": "messages that devices send by themselves (SNMP traps)",
     "probe": "whether devices answer",
+    "isapi": "Hikvision devices over their web interface, reading only",
+    "onvif": "devices over ONVIF, reading only",
     "discovery": "looking for devices",
 }
 

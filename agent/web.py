@@ -164,33 +164,35 @@ class Web:
         return answer
 
     async def _timed(self, method: str, path: str, body: bytes, kind: str) -> Answer:
-        begun = False
+        """One request and its answer; whatever breaks off leaves no connection open.
+
+        Raises:
+            Unanswered, Garbled: see above.
+        """
+        reused, whole = self._streams is not None, False
         try:
             async with asyncio.timeout(self._timeout):
-                reused = self._streams is not None
                 try:
-                    await self._open()
-                    begun = True
-                    return await self._exchanged(method, path, body, kind)
+                    answer = await self._exchanged(method, path, body, kind)
                 except (ConnectionError, h11.RemoteProtocolError):
                     if not reused:
                         raise
-                # It closed what it had left open: that is no failure yet.
-                self.close()
-                await self._open()
-                return await self._exchanged(method, path, body, kind)
+                    # It closed what it had left open: that is no failure yet.
+                    self.close()
+                    answer = await self._exchanged(method, path, body, kind)
         except h11.RemoteProtocolError as wrong:
-            self.close()
             raise Garbled(f"port {self._port} answers, but no HTTP: {wrong}") from None
         except TimeoutError:
-            self.close()
-            raise Unanswered(f"did not answer within {self._timeout:g} s", there=begun) from None
+            there = self._streams is not None
+            raise Unanswered(f"did not answer within {self._timeout:g} s", there=there) from None
         except OSError as wrong:
-            self.close()
             raise self._unanswered(wrong) from None
-        except BaseException:
-            self.close()
-            raise
+        else:
+            whole = True
+            return answer
+        finally:
+            if not whole:
+                self.close()
 
     def _unanswered(self, wrong: OSError) -> Unanswered:
         if isinstance(wrong, ssl.SSLCertVerificationError):
@@ -201,17 +203,19 @@ class Web:
             return Unanswered(f"it refuses connections to TCP port {self._port}", there=True)
         return Unanswered(f"no connection to TCP port {self._port}: {wrong.strerror or wrong}")
 
-    async def _open(self) -> None:
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
             name = self._address if self._tls is not None else None
-            opened = await asyncio.open_connection(self._address, self._port, ssl=self._tls, server_hostname=name)
-            self._streams, self._http = opened, h11.Connection(h11.CLIENT)
-            shown = opened[1].get_extra_info("ssl_object")
+            self._streams = await asyncio.open_connection(
+                self._address, self._port, ssl=self._tls, server_hostname=name
+            )
+            self._http = h11.Connection(h11.CLIENT)
+            shown = self._streams[1].get_extra_info("ssl_object")
             self.shown = shown.getpeercert(binary_form=True) if shown is not None else None
+        return self._streams
 
     async def _exchanged(self, method: str, path: str, body: bytes, kind: str) -> Answer:
-        assert self._streams is not None
-        reader, writer = self._streams
+        reader, writer = await self._open()
         headers = [("Host", self._host), ("User-Agent", "forewarn"), ("Accept", "*/*")]
         if body:
             headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]

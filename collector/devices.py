@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector import tables
-from forewarn.vocabulary import DeviceKind
+from forewarn.vocabulary import DeviceKind, Source
+from forewarn.wire import Shape
 from rules.samples import Batch, Device, Rows
 
 INVENTORY = "inventory"
@@ -41,6 +42,7 @@ class _Word(NamedTuple):
     arrived: int
     description: _Description | None = None
     inventory: dict[str, str] | None = None
+    leads: bool = True
 
 
 @dataclass
@@ -82,12 +84,7 @@ class Devices:
         return found
 
     def _words(self, batch: Batch) -> list[_Word]:
-        unsure = {
-            (device.site, device.device)
-            for rows in batch.rows
-            for device in set(rows.devices) - self._polled.get(_description(rows), set())
-            if device.device
-        }
+        unsure = {(device.site, device.device) for rows in batch.rows for device in self._unsure(rows) if device.device}
         words = [
             _Word(happened.position, 0, happened.device, happened.arrived, inventory=happened.text)
             for happened in batch.happened
@@ -98,8 +95,14 @@ class Devices:
             for at, device in enumerate(rows.devices):
                 if (device.site, device.device) in unsure:
                     place = int(rows.position[at]), int(rows.rank[at])
-                    words.append(_Word(*place, device, int(rows.arrived[at]), description))
+                    words.append(_Word(*place, device, int(rows.arrived[at]), description, leads=_leads(rows.shape)))
         return sorted(words, key=lambda word: word[:2])
+
+    def _unsure(self, rows: Rows) -> set[Device]:
+        """The devices of which these rows may say something new."""
+        if _leads(rows.shape):
+            return set(rows.devices) - self._polled.get(_description(rows), set())
+        return {device for device in rows.devices if (device.site, device.device) not in self._described}
 
     def _hear(self, word: _Word, found: Changes) -> None:
         name, agent = (word.device.site, word.device.device), word.device.agent
@@ -109,6 +112,8 @@ class Devices:
             if known == _digest(word.inventory):
                 return
             change.inventory = word.inventory
+        elif not word.leads and (change.description is not None or name in self._described):
+            return
         else:
             known_as = self._described.get(name) if change.description is None else (change.agent, change.description)
             if known_as == (agent, word.description):
@@ -146,6 +151,12 @@ class Devices:
 
 
 _UNKNOWN: dict[str, Any] = {"kind": DeviceKind.OTHER.value, "profile": "", "inventory": {}}
+
+
+def _leads(shape: Shape) -> bool:
+    """Whether kind and profile of these rows are the device's: of several sources the one that says whether it is up."""
+    beside = shape.source in (Source.PROBE, Source.ISAPI, Source.ONVIF)
+    return not beside or any(part.table == "device" and "up" in part.fields for part in shape.tables)
 
 
 def _description(rows: Rows) -> _Description:

@@ -30,7 +30,7 @@ ANSWERS = {
     "<d:FirmwareVersion>1.2</d:FirmwareVersion><d:SerialNumber>S-0001</d:SerialNumber>",
     "GetNetworkInterfaces": "<d:NetworkInterfaces><t:Info><t:HwAddress>02-00-00-00-00-03</t:HwAddress></t:Info>"
     "</d:NetworkInterfaces>",
-    "GetCapabilities": "<d:Capabilities><t:Media><t:XAddr>http://203.0.113.9/onvif/media2</t:XAddr></t:Media>"
+    "GetCapabilities": "<d:Capabilities><t:Media><t:XAddr>http://camera.example/onvif/media2</t:XAddr></t:Media>"
     "</d:Capabilities>",
     "GetProfiles": "".join(
         f"<d:Profiles><t:VideoEncoderConfiguration><t:Encoding>{codec}</t:Encoding><t:Resolution><t:Width>{wide}</t:Width>"
