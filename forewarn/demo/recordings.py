@@ -42,7 +42,7 @@ def packaged(name: str, subtrees: Sequence[str]) -> dict[str, bytes]:
     lines = [line for line in content.decode("latin-1").splitlines() if line.startswith(wanted)]
     if not lines:
         raise LookupError(f"the recording `{name}` has no object under {', '.join(subtrees)}")
-    return ber.recorded("\n".join(map(_still, lines)))
+    return ber.recorded("\n".join(map(still, lines)))
 
 
 def own(name: str) -> dict[str, bytes]:
@@ -50,7 +50,7 @@ def own(name: str) -> dict[str, bytes]:
     return ber.recorded((resources.files("forewarn.demo") / "recordings" / name).read_text(encoding="utf-8"))
 
 
-def _still(line: str) -> str:
+def still(line: str) -> str:
     """A line whose value snmpsim would vary (`67:numeric|rate=100`) as one that stands; the script moves it."""
     oid, kind, content = line.split("|", 2)
     tag, varied, _ = kind.partition(":")

@@ -109,9 +109,9 @@ def test_every_device_is_matched_as_what_it_is(polled: list[Past]) -> None:
     profiles = {past.role.name: past.pattern.shape.profile for past in polled}
     assert profiles == {
         **dict.fromkeys(["cam-gate-1", "cam-yard-2", "cam-dock-3", "cam-hall-4"], "hikvision.camera"),
-        "cam-office-5": "server.host-resources",
+        "cam-office-5": "hanwha.camera",
         "nvr-1": "hikvision.recorder.keeps-all",
-        "sw-1": "switch.generic",
+        "sw-1": "switch.h3c",
         "ups-1": "ups.apc",
         "srv-1": "server.host-resources",
     }
