@@ -40,7 +40,7 @@ def rows(part: Services | Processes, seconds: float | None = None) -> dict[str, 
 
 def test_services_of_systemd_are_asked_all_at_once() -> None:
     commands = ToldCommands({"systemctl": Answer(0, f"{SSH}\n{DEAD}\n{GONE}")})
-    services = Services(["ssh", "vms@1.service", "typo"], ToldSystem(), commands)
+    services = Services(["ssh", "vms.socket", "typo"], ToldSystem(), commands)
     told = rows(services)
     assert told["ssh"] == {
         "running": 1,
@@ -49,7 +49,7 @@ def test_services_of_systemd_are_asked_all_at_once() -> None:
         "resident_bytes": 4194304,
         "cpu_percent": None,
     }
-    assert told["vms@1.service"] == {
+    assert told["vms.socket"] == {
         "running": 0,
         "restarts": 5,
         "processes": None,
@@ -58,7 +58,7 @@ def test_services_of_systemd_are_asked_all_at_once() -> None:
     }
     assert set(told["typo"].values()) == {None}, "what is not there is neither running nor stopped"
     assert [each.part for each in services.unread()] == ["service typo"]
-    assert [command[-4:] for command in commands.asked] == [["--", "ssh.service", "vms@1.service", "typo.service"]]
+    assert [command[-4:] for command in commands.asked] == [["--", "ssh.service", "vms.socket", "typo.service"]]
     assert [misnamed("service", field) for field in told["ssh"] if misnamed("service", field)] == []
 
 
