@@ -19,6 +19,26 @@ from tests.findings import finding
 
 DIALOG = "//div[contains(@class,'q-dialog')]"
 TITLES = "tbody td a[href^='/tickets/']"
+WORKING_ON = {
+    "zh": (
+        "我在现场作业",
+        "至指定时间",
+        "开始",
+        "延长 1 小时",
+        "立即结束",
+        "Mei 正在处理 harbour 的 sw-1",
+        "延长人",
+    ),
+    "en": (
+        "I am working here",
+        "until a time",
+        "Begin",
+        "1 h longer",
+        "End now",
+        "Mei is working on sw-1 at harbour",
+        "Extended by",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,27 +121,7 @@ def test_what_is_found_while_somebody_works_is_held_and_let_go_when_he_ends_it(e
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_one_device_is_worked_on_until_a_time_and_longer(engineer: Browser, shown: Shown, language: str) -> None:
-    words = {
-        "zh": (
-            "我在现场作业",
-            "至指定时间",
-            "开始",
-            "延长 1 小时",
-            "立即结束",
-            "Mei 正在处理 harbour 的 sw-1",
-            "延长人",
-        ),
-        "en": (
-            "I am working here",
-            "until a time",
-            "Begin",
-            "1 h longer",
-            "End now",
-            "Mei is working on sw-1 at harbour",
-            "Extended by",
-        ),
-    }
-    begin, until, confirm, longer, end, sentence, extended = words[language]
+    begin, until, confirm, longer, end, sentence, extended = WORKING_ON[language]
     engineer.prefer(language)
     engineer.open("/sites/harbour/sw-1")
     engineer.press_until(begin, lambda: engineer.has(".q-dialog"), "its dialog is there")

@@ -14,7 +14,7 @@ from collector.database import Databases
 from collector.notify.memory import Shelf
 from collector.notify.outbox import Outbox, Sender
 from collector.tickets.book import Book
-from collector.tickets.holding import WAIT, Holding, Moment
+from collector.tickets.holding import LAGGING, WAIT, Holding, Moment
 from collector.tickets.lifecycle import SYSTEM, Fate, Kind, State
 from collector.tickets.maintenance import Maintenance, Maintenances, Refusal, Refused, Unknown
 from collector.tickets.ticket import Search
@@ -431,3 +431,50 @@ def test_a_transaction_that_fails_leaves_everything_held(site, working):
     assert (site.seen(), site.people.get(working.id).seen) == ([], None)
     with site.service.connect() as connection:
         assert connection.execute(select(tables.outbox)).all() == []
+
+
+def test_a_record_of_a_clock_that_is_ahead_lets_nothing_go_before_the_end(site, working):
+    site.live(at(10))
+    ahead = at(121, Turn.CHANGED, severity="critical")
+    site.entry(ENDS - MINUTE, ahead, through="agent-1")
+    assert (site.seen(), site.told(), site.ticket().held) == ([], [], working.id)
+    site.entry(ENDS, through="agent-1")
+    assert site.told() == [("opened", "nvr1", START + 10 * MINUTE)]
+
+
+def test_what_a_backlog_lets_go_is_told_when_the_backlog_is_through(site, working):
+    site.live(at(10))
+    site.entry(ENDS)
+    late = at(121, Turn.CHANGED, severity="critical")
+    site.entry(late.t + LAGGING + 1, late)
+    assert (site.seen(), site.told()) == (["nvr1"], [])
+    site.position += 1
+    with site.service.begin() as connection:
+        site.book.apply([], site.position, connection, caught_up=[(site.position, "agent-1")])
+    assert ("opened", "nvr1", START + 10 * MINUTE) in site.told()
+
+
+def test_of_two_it_is_held_for_the_one_that_ends_last(site, working):
+    longer = site.people.start("Li", site="s1", device="nvr1", lasts=3 * HOUR)
+    site.live(at(10))
+    assert site.ticket().held == longer.id
+    site.entry(ENDS, through="agent-1")
+    assert site.kinds() == ["opened", "held"]
+
+
+def test_what_a_person_ended_meanwhile_is_let_go_at_the_end_without_waiting_for_its_agent(site, working):
+    site.live(at(10))
+    site.book.resolve(site.ticket().id, "Mei", "plugged in again")
+    site.entry(ENDS)
+    assert (site.ticket().held, site.people.get(working.id).released) == (None, ENDS)
+    assert [one.became for one in site.people.tickets([working.id])[working.id]] == [Fate.ENDED]
+
+
+def test_nothing_goes_over_to_a_maintenance_that_is_over_too(site, working):
+    site.live(at(10))
+    site.now = START + 30 * MINUTE
+    other = site.people.start("Li", site="s1", device="nvr1", lasts=HOUR)
+    site.now = ENDS
+    site.entry(ENDS, through="agent-1")
+    assert (site.seen(), site.kinds()) == (["nvr1"], ["opened", "held", "released"])
+    assert site.people.tickets([other.id])[other.id] == []
