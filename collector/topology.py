@@ -1,7 +1,8 @@
 """What hangs on what at a site, made of what its devices say.
 
-The trees are agent ▸ switch ▸ port ▸ device, recorder ▸ channel ▸ camera, UPS ▸ load. Each relation of `forewarn.vocabulary.LINKS` is judged by itself. Whatever devices say gives a picture: a name that
-nobody has stands as unknown with all that hangs on it, and a link that closes a loop is cut and says so.
+The trees are agent ▸ switch ▸ port ▸ device, recorder ▸ channel ▸ camera, UPS ▸ load. Each relation of
+`forewarn.vocabulary.LINKS` is judged by itself. Whatever devices say gives a picture: a name that nobody has stands as
+unknown with all that hangs on it, and a link that closes a loop is cut and says so.
 
 Errors: none. No I/O.
 """
