@@ -43,7 +43,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     password: Annotated[Secret | None, Meta(description="Its password.")] = None
     password_file: Annotated[Path | None, Meta(description="Or a file that holds it, first line.")] = None
     tls: Annotated[bool, Meta(description="HTTPS instead of HTTP.")] = False
-    ca_file: Annotated[
+    ca: Annotated[
         Path | None, Meta(description="HTTPS: who must have signed its certificate; left out, it is not judged.")
     ] = None
     port: Annotated[int | None, Meta(description="TCP port; left out, 80, or 443 with TLS.", ge=1, le=65535)] = None
@@ -57,8 +57,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         one_password(self.password, self.password_file)
         if self.password is None and self.password_file is None:
             raise ValueError("user", "its password is missing: give `password_file` or `password`")
-        if self.ca_file is not None and not self.tls:
-            raise ValueError("ca_file", "`ca_file` is for HTTPS: `tls: true` is missing")
+        if self.ca is not None and not self.tls:
+            raise ValueError("ca", "`ca` is for HTTPS: `tls: true` is missing")
 
     @property
     def at_port(self) -> int:

@@ -73,13 +73,13 @@ def unjudged() -> ssl.SSLContext:
 
 
 @functools.cache
-def judged(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS that takes only certificates signed by those in `ca_file`, or those the system trusts.
+def judged(ca: Path | None) -> ssl.SSLContext:
+    """TLS that takes only certificates signed by those in `ca`, or those the system trusts.
 
     Raises:
         OSError: the file cannot be read, or holds no certificate.
     """
-    return ssl.create_default_context(cafile=ca_file)
+    return ssl.create_default_context(cafile=ca)
 
 
 class Web:

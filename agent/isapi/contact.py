@@ -96,7 +96,7 @@ class Isapi(Beside):
         self._said: Password = password
         tls = None
         if self._login.tls:
-            tls = judged(self._login.ca_file) if self._login.ca_file is not None else unjudged()
+            tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
         port, timeout = self._login.at_port, float(self.target.timeout)
         return Web(self.target.address, port, tls=tls, password=password, timeout=timeout)
 

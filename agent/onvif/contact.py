@@ -66,7 +66,7 @@ class Onvif(Beside):
     def _opened(self) -> Web:
         tls = None
         if self._login.tls:
-            tls = judged(self._login.ca_file) if self._login.ca_file is not None else unjudged()
+            tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
         return Web(self.target.address, self._login.at_port, tls=tls, timeout=float(self.target.timeout))
 
     async def _offset(self, web: Web) -> float | None:

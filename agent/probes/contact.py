@@ -75,7 +75,7 @@ def made(setting: ProbeSetting, target: Target, clock: Clock) -> Probe:
         clock=clock,
         timeout=timeout,
         tls=setting.tls,
-        ca_file=setting.ca_file,
+        ca=setting.ca,
         name=setting.server_name,
         wanted=setting.status,
     )

@@ -26,7 +26,7 @@ class Http:
     """One path of one device.
 
     Args:
-        ca_file: who may have signed its certificate; None: those the system trusts.
+        ca: who may have signed its certificate; None: those the system trusts.
         name: that the certificate has to bear; "" for the address.
         wanted: the status; None: any below 500.
     """
@@ -41,7 +41,7 @@ class Http:
         clock: Clock,
         timeout: float = 2.0,
         tls: bool = False,
-        ca_file: Path | None = None,
+        ca: Path | None = None,
         name: str = "",
         wanted: int | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Http:
         self._path = path
         self._clock = clock
         self._timeout = timeout
-        self._tls, self._ca_file, self._name, self._wanted = tls, ca_file, name, wanted
+        self._tls, self._ca, self._name, self._wanted = tls, ca, name, wanted
         self._judged: tuple[bytes, float, str | None] = (b"", -math.inf, None)
 
     async def look(self) -> Found:
@@ -92,7 +92,7 @@ class Http:
         if mark == known and faults is not None and now - at < _JUDGE_AGAIN:
             return faults
         try:
-            context = judged(self._ca_file)
+            context = judged(self._ca)
             faults = await certificate_faults(*self._at, context, name=self._name, within=self._timeout)
         except ssl.SSLError as wrong:
             faults = f"TLS of today fails: {wrong.reason or wrong}"

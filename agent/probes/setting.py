@@ -20,7 +20,7 @@ KINDS = ("icmp", "tcp", "http", "rtsp", "ntp")
 _OF = {
     "port": ("http", "rtsp", "ntp"),
     "tls": ("http",),
-    "ca_file": ("http",),
+    "ca": ("http",),
     "server_name": ("http",),
     "status": ("http",),
     "user": ("rtsp",),
@@ -45,9 +45,7 @@ class ProbeSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Annotated[str, Meta(description="What it is called; left out, its kind and port or path.")] = ""
     port: Annotated[int | None, Meta(description="http, rtsp, ntp: another port than usual.", ge=1, le=65535)] = None
     tls: Annotated[bool, Meta(description="http: HTTPS, and its certificate is looked at.")] = False
-    ca_file: Annotated[
-        Path | None, Meta(description="http: who may have signed its certificate; else the system's.")
-    ] = None
+    ca: Annotated[Path | None, Meta(description="http: who may have signed its certificate; else the system's.")] = None
     server_name: Annotated[str, Meta(description="http: the name in its certificate; left out, its address.")] = ""
     status: Annotated[int | None, Meta(description="http: the status it has to answer.", ge=100, le=599)] = None
     user: Annotated[str, Meta(description="rtsp: a user that may look.")] = ""
@@ -80,7 +78,7 @@ class ProbeSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         has = self.password is not None or self.password_file is not None
         if has != bool(self.user):
             raise ValueError("user" if self.user else "", "`user` and `password_file` belong together")
-        for key in ("ca_file", "server_name"):
+        for key in ("ca", "server_name"):
             if getattr(self, key) and not self.tls:
                 raise ValueError(key, f"`{key}` is for HTTPS: `tls: true` is missing")
 

@@ -131,13 +131,13 @@ def test_a_certificate_tells_how_long_it_holds_and_whether_it_is_accepted(tmp_pa
         return look(Http(LOCAL, device.port, "/", label="https", clock=RealClock(), tls=True, **more))
 
     with serving(WebDevice({"/": "hello"}, digest=False), context=context) as device:
-        found = https(device, ca_file=made.ca)
+        found = https(device, ca=made.ca)
         assert (found.values["status"], found.values["certificate_accepted"], found.why) == (0, 1, "")
         assert 86000 < found.values["certificate_left_seconds"] <= 86400
         unknown = https(device)
         assert unknown.values["certificate_accepted"] == 0
         assert "certificate: unable to get local issuer certificate" in unknown.why
-        misnamed = https(device, ca_file=made.ca, name="cam.example")
+        misnamed = https(device, ca=made.ca, name="cam.example")
         assert misnamed.values["certificate_accepted"] == 0
         assert "Hostname mismatch" in misnamed.why
     with pytest.raises(ValueError, match="no certificate"):
