@@ -30,7 +30,6 @@ from tests.polling import (
     value,
 )
 
-
 TABLE_CHANGED = "1.3.6.1.2.1.31.1.5.0"
 
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from collector import devices as devices_module
-from collector import snapshots as snapshots_module
 from collector import happenings, tables
+from collector import snapshots as snapshots_module
 from collector.database import Databases, open_sqlite
 from collector.evaluate import Evaluation
 from collector.notify.outbox import Outbox
