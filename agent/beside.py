@@ -22,7 +22,7 @@ from agent.reading import Clock, Happening, Reading
 from agent.remembered import Remembered
 from agent.target import Target
 from agent.visited import Visited
-from agent.web import Unanswered, WebError
+from agent.web import Garbled, Unanswered, WebError
 from forewarn.telemetry import Log
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
@@ -147,6 +147,10 @@ class Beside(ABC):
             return self._failed(begun, Unanswered(f"no complete answer within {deadline:g} s", there=True))
         except (WebError, OSError) as wrong:
             return self._failed(begun, wrong)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:
+            # An answer we did not foresee costs this device's poll, never everybody's.
+            _log.exception("mistake of ours", device=self.target.name, profile=self.profile)
+            return self._failed(begun, Garbled(f"its answer was not understood, please report it: {wrong!r}"))
         return self._read(begun, at, gained)
 
     async def back(self) -> bool:
@@ -154,7 +158,7 @@ class Beside(ABC):
         try:
             async with asyncio.timeout(self.interval * _MIN_DEADLINE):
                 await self.knock()
-        except (WebError, OSError) as wrong:
+        except (WebError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as wrong:
             self._note(wrong)
             return False
         self.health.knocked()

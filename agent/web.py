@@ -180,6 +180,8 @@ class Web:
                     # It closed what it had left open: that is no failure yet.
                     self.close()
                     answer = await self._exchanged(method, path, body, kind)
+        except h11.LocalProtocolError as wrong:
+            raise Garbled(f"`{path}` cannot be asked for: {wrong}") from None
         except h11.RemoteProtocolError as wrong:
             raise Garbled(f"port {self._port} answers, but no HTTP: {wrong}") from None
         except TimeoutError:

@@ -26,6 +26,7 @@ from agent.xmltext import Unreadable, read
 from forewarn.vocabulary import DeviceKind, Source
 
 _OK, _FORBIDDEN, _BUSY = 200, 403, (429, 503)
+_ROOT = "deviceinfo"
 _ASK_AGAIN = 3600.0
 _EARLY = 1.0
 
@@ -140,9 +141,12 @@ class _Turn:
         if answer.status != _OK:
             raise Garbled(f"no ISAPI: HTTP status {answer.status} for {inventory.path}")
         try:
-            self._known.texts, self._known.kind = reading.told(inventory, read(answer.body))
+            root = read(answer.body)
         except Unreadable as wrong:
             raise Garbled(f"no ISAPI: {wrong}") from None
+        if root.tag != _ROOT:
+            raise Garbled(f"no ISAPI: it answers with `{root.tag}` where a device tells who it is")
+        self._known.texts, self._known.kind = reading.told(inventory, root)
 
     async def group(self, place: int, group: Group) -> None:
         """One group of the mapping, into `rows`.

@@ -78,21 +78,22 @@ class Http:
         values = dict(found.values)
         with contextlib.suppress(ValueError):
             values["certificate_left_seconds"] = ends(shown) - self._clock.now() / 1000
-        faults = await self._faults(shown)
-        if faults is None:
-            return found._replace(values=values)
-        values["certificate_accepted"] = 0.0 if faults else 1.0
+        try:
+            faults = await self._faults(shown, judged(self._ca))
+        except OSError as wrong:
+            faults = f"not judged, {self._ca} cannot be used: {wrong.strerror or wrong}"
+        else:
+            values |= {} if faults is None else {"certificate_accepted": 0.0 if faults else 1.0}
         why = "; ".join(part for part in (found.why, f"certificate: {faults}" if faults else "") if part)
         return found._replace(values=values, why=why)
 
-    async def _faults(self, shown: bytes) -> str | None:
+    async def _faults(self, shown: bytes, context: ssl.SSLContext) -> str | None:
         """Why it is not accepted; None when nobody could tell. One that was judged lately is not judged again."""
         mark, now = hashlib.sha256(shown).digest(), self._clock.monotonic()
         known, at, faults = self._judged
         if mark == known and faults is not None and now - at < _JUDGE_AGAIN:
             return faults
         try:
-            context = judged(self._ca)
             faults = await certificate_faults(*self._at, context, name=self._name, within=self._timeout)
         except ssl.SSLError as wrong:
             faults = f"TLS of today fails: {wrong.reason or wrong}"

@@ -36,9 +36,12 @@ class Ntp:
         """See Probe."""
         loop = asyncio.get_running_loop()
         came: asyncio.Future[bytes] = loop.create_future()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Heard(came), remote_addr=(self._address, self._port)
-        )
+        try:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Heard(came), remote_addr=(self._address, self._port)
+            )
+        except OSError as wrong:
+            return silent(f"no way to it: {wrong.strerror or wrong}")
         try:
             begun, at = self._clock.now() / 1000, self._clock.monotonic()
             sent = _stamp(begun)

@@ -191,6 +191,7 @@ def test_recording_is_not_told_where_the_channels_are_numbered_otherwise(recorde
         ("<a>" * 100 + "</a>" * 100, "larger than any we know"),
         ("x" * (1024 * 1024 + 1), "longer than 1048576 octets"),
         ("", "no ISAPI"),
+        ("<html><body/></html>", "no ISAPI: it answers with `html` where a device tells who it is"),
     ],
 )
 def test_an_answer_that_is_none_is_named(camera, answer, why):
@@ -198,6 +199,18 @@ def test_an_answer_that_is_none_is_named(camera, answer, why):
     found = reading(polled(contact(camera, SteppedClock())))
     assert (found.ok, found.values[0]) == (False, 1)
     assert why in found.why
+
+
+def test_a_mistake_of_ours_costs_one_poll_and_never_the_agent(camera, monkeypatch):
+    made = contact(camera, SteppedClock())
+
+    def mistaken(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("agent.isapi.reading.told", mistaken)
+    found = reading(polled(made))
+    assert (found.ok, found.values[0]) == (False, 1)
+    assert "not understood, please report it" in found.why
 
 
 def test_a_device_that_is_gone_is_down_and_is_asked_with_growing_pauses(camera):

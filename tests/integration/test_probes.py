@@ -137,6 +137,9 @@ def test_a_certificate_tells_how_long_it_holds_and_whether_it_is_accepted(tmp_pa
         unknown = https(device)
         assert unknown.values["certificate_accepted"] == 0
         assert "certificate: unable to get local issuer certificate" in unknown.why
+        unread = https(device, ca=tmp_path / "nowhere")
+        assert "certificate: not judged" in unread.why
+        assert "certificate_accepted" not in unread.values
         misnamed = https(device, ca=made.ca, name="cam.example")
         assert misnamed.values["certificate_accepted"] == 0
         assert "Hostname mismatch" in misnamed.why
