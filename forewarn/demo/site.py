@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from forewarn.demo import ber, recordings
@@ -169,9 +170,15 @@ def _camera(name: str, seed: float, begun: int) -> Simulated:
         [
             Drive(f"{_HIK_CAMERA}.7.0", ber.OCTETS, busy, lambda value: f"{round(value)} PERCENT"),
             Drive(f"{_HIK_CAMERA}.11.0", ber.OCTETS, memory, lambda value: f"{round(value)} PERCENT"),
+            Drive(f"{_HIK_CAMERA}.19.0", ber.OCTETS, lambda t: t / 1000, _shown_time),
         ],
         dark=dark,
     )
+
+
+def _shown_time(seconds: float) -> str:
+    """The time of day as a camera of this machine's zone writes it."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _office(begun: int) -> Simulated:
