@@ -5,7 +5,7 @@ Every act is done in the name behind the session, looked up again at that moment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from nicegui import ui
 from collector.console.frame import TONES, badge, card, facts, framed, heading, missing, paged, path, visit_of
 from collector.console.listing import Cell, Column, Row, listed
 from collector.console.visit import LoggedOut, Unanswered, Visit
-from collector.tickets.maintenance import HeldTicket, Maintenance, MaintenanceError, Refused, Unknown
+from collector.tickets.maintenance import Counts, HeldTicket, Maintenance, MaintenanceError, Refused, Unknown
 
 HOUR = 3600 * 1000
 MOST_BANDS = 3
@@ -96,19 +96,19 @@ async def _done(visit: Visit, act: Callable[[], Maintenance], word: str) -> None
 class Working:
     """What runs now, with what it holds."""
 
-    def __init__(self, running: Sequence[Maintenance], held: dict[str, list[HeldTicket]]) -> None:
+    def __init__(self, running: Sequence[Maintenance], held: Mapping[str, Counts]) -> None:
         self.running = running
         self._held = held
 
     def held(self, one: Maintenance) -> int:
         """How many tickets it holds now."""
-        return sum(ticket.became is None for ticket in self._held[one.id])
+        return self._held[one.id].now
 
 
 def working(visit: Visit, site: str | None = None) -> Working:
     """What runs at a site, or anywhere; it blocks."""
     running = visit.parts.maintenances.running(site)
-    return Working(running, visit.parts.maintenances.tickets([one.id for one in running[:MOST_BANDS]]))
+    return Working(running, visit.parts.maintenances.counts([one.id for one in running[:MOST_BANDS]]))
 
 
 def bands(visit: Visit, shown: Working) -> None:
@@ -161,8 +161,8 @@ def held_notice(visit: Visit, one: Maintenance) -> None:
         ui.link(visit.say("maintenance"), path("maintenance", one.id))
 
 
-def past(visit: Visit, found: Sequence[tuple[Maintenance, list[HeldTicket]]], site: str) -> None:
-    """A table of a site's maintenances, newest first."""
+def past(visit: Visit, found: Sequence[tuple[Maintenance, int]], site: str) -> None:
+    """A table of a site's maintenances, newest first, each with how many tickets it held."""
     say = visit.say
     columns = [
         Column("begins", say("maintenance_begins"), "time"),
@@ -176,7 +176,7 @@ def past(visit: Visit, found: Sequence[tuple[Maintenance, list[HeldTicket]]], si
     listed(visit, say("maintenance"), columns, [_row(visit, *one) for one in found], f"maintenance-{site}")
 
 
-def _row(visit: Visit, one: Maintenance, held: list[HeldTicket]) -> Row:
+def _row(visit: Visit, one: Maintenance, held: int) -> Row:
     runs = one.runs(visit.now)
     return {
         "begins": Cell(visit.at(one.begins)[:16], one.begins, path("maintenance", one.id), saved=visit.at(one.begins)),
@@ -185,7 +185,7 @@ def _row(visit: Visit, one: Maintenance, held: list[HeldTicket]) -> Row:
         "who": Cell(one.actor),
         "scope": Cell(one.device or visit.say("no_device")),
         "note": Cell(one.note),
-        "held": Cell(str(len(held)), len(held)),
+        "held": Cell(str(held), held),
     }
 
 
@@ -222,7 +222,8 @@ def _draw(visit: Visit, one: Maintenance, held: list[HeldTicket]) -> None:
     with heading(say("maintenance"), way=way):
         badge(_state(visit, one), "warn" if one.runs(visit.now) else "")
     if one.runs(visit.now):
-        bands(visit, Working([one], {one.id: held}))
+        now = sum(ticket.became is None for ticket in held)
+        bands(visit, Working([one], {one.id: Counts(now, len(held))}))
     with card():
         facts(_facts(visit, one))
     if held:

@@ -19,7 +19,7 @@ from collector.console.topology import Picture, Tree, picture
 from collector.console.troubles import refusal_told
 from collector.console.visit import Visit
 from collector.tickets.lifecycle import State
-from collector.tickets.maintenance import HeldTicket, Maintenance
+from collector.tickets.maintenance import Maintenance
 from collector.tickets.ticket import Search
 
 _CONSENT_TONES = {"in_force": "good", "future": "", "over": "warn", "withdrawn": "bad"}
@@ -68,10 +68,10 @@ def _draw(visit: Visit, site: Site) -> None:
     later(visit, lambda: visit.ask(lambda: _maintenances(visit, site.id)), lambda found: past(visit, found, site.id))
 
 
-def _maintenances(visit: Visit, site: str) -> list[tuple[Maintenance, list[HeldTicket]]]:
+def _maintenances(visit: Visit, site: str) -> list[tuple[Maintenance, int]]:
     found = visit.parts.maintenances.of_site(site)
-    held = visit.parts.maintenances.tickets([one.id for one in found])
-    return [(one, held[one.id]) for one in found]
+    held = visit.parts.maintenances.counts([one.id for one in found])
+    return [(one, held[one.id].ever) for one in found]
 
 
 def _tickets(visit: Visit, wanted: Search) -> None:

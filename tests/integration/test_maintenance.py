@@ -105,6 +105,7 @@ def test_what_opens_meanwhile_is_a_ticket_as_always_but_held_unseen_and_untold(s
     assert (opened.kind, held.kind, held.actor) == (Kind.OPENED, Kind.HELD, SYSTEM)
     assert held.detail == {"maintenance": working.id, "by": "Mei"}
     (listed,) = site.people.tickets([working.id])[working.id]
+    assert site.people.counts([working.id, "none"]) == {working.id: (1, 1), "none": (0, 0)}
     assert (listed.ticket, listed.became) == (ticket.id, None)
 
 
@@ -119,6 +120,7 @@ def test_what_still_holds_at_the_end_becomes_an_ordinary_ticket_and_is_told_with
     assert site.kinds() == ["opened", "held", "changed", "released"]
     assert site.people.get(working.id).released == ENDS
     assert [one.became for one in site.people.tickets([working.id])[working.id]] == [Fate.OPEN]
+    assert site.people.counts([working.id])[working.id] == (0, 1)
 
 
 def test_what_recovered_meanwhile_is_closed_by_the_system_with_a_reason_that_names_the_maintenance(site, working):
