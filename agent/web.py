@@ -12,7 +12,6 @@ Errors, all WebError:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import functools
 import ssl
@@ -125,7 +124,8 @@ class Web:
     def close(self) -> None:
         """Gives the socket back."""
         if self._streams is not None:
-            self._streams[1].close()
+            # A farewell by TLS would wait for the device's.
+            self._streams[1].transport.abort()
             self._streams = None
 
     async def get(self, path: str) -> Answer:
@@ -272,7 +272,5 @@ async def certificate_faults(address: str, port: int, context: ssl.SSLContext, *
             _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name or address)
         except ssl.SSLCertVerificationError as wrong:
             return wrong.verify_message
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        writer.transport.abort()
     return ""
