@@ -58,6 +58,19 @@ def test_a_real_device_gives_the_record_that_was_checked_against_its_mib(name):
     assert device.sets == 0
 
 
+def test_a_recorder_of_dahua_that_counts_in_gigabytes_has_as_large_disks_as_one_that_counts_in_megabytes():
+    text = (RECORDINGS / "dahua.recorder.snmprec").read_text()
+    for megabytes, gigabytes in (("3815447", "3726"), ("1907729", "1863")):
+        text = text.replace(f"|2|{megabytes}", f"|2|{gigabytes}")
+    with Responder() as responder:
+        disks = polled_twice(responder.add(text), "")["first"]["values"]["disk"]
+    assert {name: fields["total_bytes"] for name, fields in disks.items()} == {
+        "/dev/sda": 3726 * 2.0**30,
+        "/dev/sdb": 1863 * 2.0**30,
+        "/dev/sdc": 1863 * 2.0**30,
+    }
+
+
 @pytest.mark.parametrize("profile", sorted(shipped()))
 def test_every_recording_says_where_it_is_from(profile):
     first = (RECORDINGS / f"{profile}.snmprec").read_text().splitlines()[0]
