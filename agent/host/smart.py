@@ -10,7 +10,6 @@ Errors:
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any, NamedTuple
 
@@ -52,6 +51,7 @@ _OPEN_FAILED, _FAILING, _BELOW_NOW, _BELOW_ONCE = 0x02, 0x08, 0x10, 0x20
 _LEADING = re.compile(r"\s*(\d{1,15})")
 _COLDEST, _HOTTEST = -40.0, 150.0
 _MOST_COUNT = 2.0**48
+_MOST_EVER = 2.0**128
 _MOST_HOURS = 1e6
 _MOST_WEAR = 255.0
 
@@ -196,7 +196,7 @@ def _nvme(said: dict[str, Any], row: Row) -> None:
         return
     row["wear_used_percent"] = _within(_number(said, log, "percentage_used"), 0, _MOST_WEAR)
     row["spare_percent"] = _within(_number(said, log, "available_spare"), 0, 100)
-    row["media_errors"] = _within(_number(said, log, "media_errors"), 0, math.inf)
+    row["media_errors"] = _within(_number(said, log, "media_errors"), 0, _MOST_EVER)
     if row["power_on_hours"] is None:
         row["power_on_hours"] = _within(_number(said, log, "power_on_hours"), 0, _MOST_HOURS)
     if row["temperature_celsius"] is None:
@@ -250,4 +250,4 @@ def _number(found: Any, *keys: str) -> float | None:
 
 def _within(value: float | None, least: float, most: float) -> float | None:
     """A value that can be; everything else is a disk's mistake and not known."""
-    return value if value is not None and least <= value <= most and math.isfinite(value) else None
+    return value if value is not None and least <= value <= most else None

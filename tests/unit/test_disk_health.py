@@ -115,6 +115,25 @@ def test_an_attribute_that_is_not_wear_is_not_taken_for_it() -> None:
     assert parse(json.dumps(said)).row["wear_used_percent"] is None
 
 
+@pytest.mark.parametrize(
+    ("field", "path", "value"),
+    [
+        ("temperature_celsius", ("temperature", "current"), 65535),
+        ("temperature_celsius", ("temperature", "current"), -60),
+        ("power_on_hours", ("power_on_time", "hours"), 10**9),
+        ("wear_used_percent", ("nvme_smart_health_information_log", "percentage_used"), 256),
+        ("spare_percent", ("nvme_smart_health_information_log", "available_spare"), 101),
+        ("media_errors", ("nvme_smart_health_information_log", "media_errors"), -1),
+        ("media_errors", ("nvme_smart_health_information_log", "media_errors"), True),
+    ],
+)
+def test_what_cannot_be_is_not_known(field: str, path: tuple[str, str], value: float) -> None:
+    # NVMe tells temperature and hours twice, and the other place would serve.
+    said = json.loads(printed("nvme" if path[0].startswith("nvme") else "hdd-well"))
+    said[path[0]][path[1]] = value
+    assert parse(json.dumps(said)).row[field] is None
+
+
 @pytest.mark.parametrize(("status", "told"), [(0, None), (0x08, 2), (0x10, 2), (0x20, 1), (0x40, None)])
 def test_the_exit_status_counts_where_the_disk_gives_no_verdict(status: int, told: float | None) -> None:
     said = json.loads(printed("hdd-well"))
@@ -266,6 +285,10 @@ def test_who_may_not_open_disks_asks_sudo_once_it_is_allowed(tmp_path: Path) -> 
     machine = Machine(tmp_path, smartctl=denied, sudo=sudo)
     assert machine.read()["sda"]["pending_sectors"] == 96
     assert machine.smart.unread() == []
+    machine.commands.asked.clear()
+    machine.clock.step(1800)
+    machine.read()
+    assert {command[0] for command in machine.commands.asked} == {"sudo"}, "what works is not tried the other way again"
 
 
 def test_who_may_not_at_all_is_told_the_one_line_that_allows_it(tmp_path: Path) -> None:
