@@ -11,6 +11,7 @@ import pytest
 from agent import host as hosts
 from agent.host import Host, Wanted
 from agent.host.files import Files
+from agent.host.parts import Tables, merge
 from agent.host.system import Battery, DiskCounts, Fan, Link, Mount, Room, Traffic, Warmth
 from agent.host.told import ToldCommands, ToldSystem
 from agent.reading import Happening, Reading
@@ -241,6 +242,12 @@ def test_the_inventory_is_told_once_and_says_what_the_machine_is(tmp_path):
     inventory = [item for item in host.read() if isinstance(item, Happening)]
     assert [(item.kind, item.text["model"]) for item in inventory] == [("inventory", "PowerEdge T150")]
     assert [item for item in host.read() if isinstance(item, Happening)] == []
+
+
+def test_parts_that_tell_of_one_row_complete_each_other():
+    tables: Tables = {"disk": {"sda": {"busy_percent": 5.0, "status": None}}}
+    merge(tables, {"disk": {"sda": {"status": 2.0, "busy_percent": None}, "sdb": {"status": 0.0}}})
+    assert tables == {"disk": {"sda": {"busy_percent": 5.0, "status": 2.0}, "sdb": {"status": 0.0}}}
 
 
 def test_the_settings_say_what_is_watched():
