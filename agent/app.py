@@ -199,6 +199,7 @@ def build(
     )
     parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
     parts += _sources(settings, poller, watch, clock)
+    parts += _traps(settings, watch, guard, poller, itself, clock)
     return Agent(
         bus=bus,
         guard=guard,
@@ -232,8 +233,29 @@ def _sources(settings: Settings, poller: Poller, watch: Watch, clock: Clock) -> 
     if settings.host.enabled:
         from agent import host
 
-        parts.append(partial(host.of(settings, clock).run, interval=settings.host.interval, sink=watch, permit=watch.permit))
+        parts.append(
+            partial(host.of(settings, clock).run, interval=settings.host.interval, sink=watch, permit=watch.permit)
+        )
     return parts
+
+
+def _traps(settings: Settings, watch: Watch, guard: Guard, poller: Poller, itself: Itself, clock: Clock) -> list[Part]:
+    """What hears devices that speak by themselves, in a process of its own."""
+    if not settings.traps.enabled:
+        return []
+    from agent.traps.listener import Listener
+
+    listener = Listener(
+        settings,
+        sink=watch,
+        permit=watch.permit,
+        refuses=guard.refuses,
+        clock=clock,
+        nudge=poller.nudge,
+        kind=poller.kind,
+    )
+    itself.traps = listener
+    return [listener.run]
 
 
 def _log_book(settings: Settings, spool: Spool, guard: Guard, clock: Clock) -> LogBook:

@@ -13,6 +13,8 @@ from agent.guard import Guard
 from agent.poller import Poller, Trouble
 from agent.reading import Clock, Reading, Sink
 from agent.spool import Spool
+from agent.traps.state import HearsTraps
+from agent.traps.state import State as TrapState
 from agent.uplink import Uplink
 from forewarn.vocabulary import TABLES, DeviceKind, Source
 from forewarn.wire import Shape, TableShape
@@ -51,6 +53,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     troubled: dict[str, Trouble] = {}
     answered: int = 0
     """When the collector was last heard, Unix milliseconds; 0: not since the agent started."""
+    traps: TrapState | None = None
+    """How hearing traps goes; None where it is off."""
     clock_ahead: float | None = None
     """Seconds by which this machine's clock is ahead of the collector's; None: it did not say."""
 
@@ -76,6 +80,7 @@ class Itself:
         self._guard = guard
         self._poller = poller
         self._clock = clock
+        self.traps: HearsTraps | None = None
         self._before: tuple[float, float, int] | None = None
 
     def status(self) -> Status:
@@ -102,6 +107,7 @@ class Itself:
             answered=sending.answered,
             clock_ahead=sending.clock_ahead,
             troubled=self._poller.troubled(),
+            traps=self.traps.state if self.traps is not None else None,
         )
 
     def reading(self) -> Reading:

@@ -14,7 +14,9 @@ Errors:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,7 +32,7 @@ from agent.visited import Visited, sources
 from forewarn.consent import Refusal
 from forewarn.settings import Mark, Marked, SettingError, Wrong
 from forewarn.telemetry import Log
-from forewarn.vocabulary import Source, nearest
+from forewarn.vocabulary import DeviceKind, Source, nearest
 
 __all__ = ["Permit", "Poller", "State", "Target", "Trouble", "UnknownProfile", "poll_once"]
 
@@ -38,6 +40,8 @@ Permit = Callable[[Source, str | None], Refusal | None]
 _log = Log(__name__)
 _SAVE = 30.0
 _MOST_NAMED = 100
+CALM = 5.0
+"""Seconds from one poll of a device to the next for which something asks between its slots."""
 
 
 class UnknownProfile(ValueError):
@@ -111,6 +115,19 @@ class Poller:
         self._silent: set[tuple[str, Source]] = set()
         self._polls = 0
         self._lag = 0.0
+        self._nudges = {id(each): asyncio.Event() for each in self._contacts}
+        self._visited: dict[int, float] = {}
+
+    def nudge(self, name: str) -> None:
+        """Has a device polled now by each of its sources, beside its slots, but never within 5 s of its last poll."""
+        for contact in self._contacts:
+            if contact.target.name == name:
+                self._nudges[id(contact)].set()
+
+    def kind(self, name: str) -> DeviceKind:
+        """What a device is, as far as is known."""
+        found = (each.shape.kind for each in self._contacts if each.leads and each.target.name == name)
+        return next(found, DeviceKind.OTHER)
 
     async def run(self) -> None:
         """Polls every device in its slot until cancelled."""
@@ -152,12 +169,12 @@ class Poller:
         due = begun + slot(_slot_name(contact), interval)
         while True:
             wake = min(due, contact.health.ask_at)
-            await asyncio.sleep(max(wake - self._clock.monotonic(), 0))
+            nudged = await self._wait(contact, wake)
             now = self._clock.monotonic()
-            if now < wake:
+            if now < wake and not nudged:
                 continue
             if now < due:
-                await self._knock(contact)
+                await self._between(contact)
                 continue
             if now - due < interval:
                 self._lag = max(self._lag, now - due)
@@ -167,6 +184,26 @@ class Poller:
                 due = begun + slot(_slot_name(contact), interval) - interval
             missed = (self._clock.monotonic() - due) // interval
             due += interval * (max(missed, 0) + 1)
+
+    async def _wait(self, contact: Visited, wake: float) -> bool:
+        """Waits until `wake`, or until something wants the device polled and its last poll is long enough ago."""
+        nudge = self._nudges[id(contact)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(wake - self._clock.monotonic(), 0)):
+                await nudge.wait()
+                calm_at = self._visited.get(id(contact), -math.inf) + CALM
+                await asyncio.sleep(max(calm_at - self._clock.monotonic(), 0))
+                nudge.clear()
+                return True
+        return False
+
+    async def _between(self, contact: Visited) -> None:
+        """Between its slots: one that is down is asked whether it is back, another polled whole."""
+        if contact.health.standing is Standing.DOWN:
+            self._visited[id(contact)] = self._clock.monotonic()
+            await self._knock(contact)
+        else:
+            await self._visit(contact)
 
     async def _knock(self, contact: Visited) -> None:
         """Asks a device that is down, between its slots."""
@@ -178,6 +215,8 @@ class Poller:
     async def _visit(self, contact: Visited) -> None:
         if self._forbidden(contact):
             return
+        self._visited[id(contact)] = self._clock.monotonic()
+        self._nudges[id(contact)].clear()
         items = await contact.poll()
         self._polls += 1
         self._tell(contact)

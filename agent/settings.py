@@ -21,11 +21,13 @@ from msgspec import Meta
 from agent import links
 from agent.credential import Credential
 from agent.target import Target, credited
+from agent.traps.setting import Listening
 from forewarn import signals
 from forewarn.bus import Broker
 from forewarn.sample import STANDS
 from forewarn.settings import Duration, Secret, SettingError, Size, read_file
 from forewarn.telemetry import Level
+from forewarn.vocabulary import nearest
 from forewarn.wire import SHARDS
 
 ENVIRONMENT = "FOREWARN_AGENT__"
@@ -187,6 +189,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = []
     polling: Annotated[Polling, Meta(description="Bounds of polling.")] = Polling()
     host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
+    traps: Annotated[Listening, Meta(description="What devices report by themselves: SNMP traps and informs.")] = (
+        Listening()
+    )
     spool: Annotated[Keeping, Meta(description="Records on disk.")] = Keeping()
     log_book: Annotated[LogKeeping, Meta(description="What left, as it was sent, kept for the customer.")] = (
         LogKeeping()
@@ -219,6 +224,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         # From here on every device stands with its own credentials, wherever it is used.
         msgspec.structs.force_setattr(self, "devices", credited(self.devices, self.credentials))
         self._check_names()
+        for wanted in self.traps.credentials:
+            if wanted not in self.credentials:
+                what = f"there is no credential `{wanted}`{nearest(wanted, self.credentials)}"
+                raise SettingError([wanted.wrong(what)])
 
     def _check_names(self) -> None:
         seen = {self.agent: "the agent itself"}

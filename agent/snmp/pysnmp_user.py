@@ -15,7 +15,7 @@ from agent.credential import Access
 from agent.snmp.pysnmp import PysnmpExchange
 from agent.snmp.session import Locked
 
-_AUTHENTICATION = {
+AUTHENTICATION = {
     "md5": v3.USM_AUTH_HMAC96_MD5,
     "sha": v3.USM_AUTH_HMAC96_SHA,
     "sha224": v3.USM_AUTH_HMAC128_SHA224,
@@ -23,7 +23,7 @@ _AUTHENTICATION = {
     "sha384": v3.USM_AUTH_HMAC256_SHA384,
     "sha512": v3.USM_AUTH_HMAC384_SHA512,
 }
-_PRIVACY = {
+PRIVACY = {
     "des": v3.USM_PRIV_CBC56_DES,
     "aes128": v3.USM_PRIV_CFB128_AES,
     "aes192": v3.USM_PRIV_CFB192_AES_BLUMENTHAL,
@@ -48,8 +48,8 @@ class PysnmpUserExchange(PysnmpExchange):
             access.user,
             access.authentication_key or None,
             access.privacy_key or None,
-            authProtocol=_AUTHENTICATION[access.authentication] if access.authentication else v3.USM_AUTH_NONE,
-            privProtocol=_PRIVACY[access.privacy] if access.privacy else v3.USM_PRIV_NONE,
+            authProtocol=AUTHENTICATION[access.authentication] if access.authentication else v3.USM_AUTH_NONE,
+            privProtocol=PRIVACY[access.privacy] if access.privacy else v3.USM_PRIV_NONE,
         )
         self._engine: Any = self._begun()
         self._told = False
