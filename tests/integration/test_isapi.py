@@ -176,7 +176,7 @@ def test_what_a_device_does_not_have_or_forbids_costs_that_alone_and_is_asked_se
 
 def test_recording_is_not_told_where_the_channels_are_numbered_otherwise(recorder):
     recorder.answers["/ISAPI/System/workingstatus/chanStatus?format=json"] = (
-        '{"ChanStatus": [{"chanNo": 33, "record": 1, "signal": 0}, {"chanNo": 34, "record": 0, "signal": 0}]}'
+        '{"ChanStatus": [{"chanNo": 2, "record": 1, "signal": 0}, {"chanNo": 3, "record": 0, "signal": 0}]}'
     )
     found = values(polled(contact(recorder, SteppedClock())))
     assert found["channel", "1", "status"] == 0
