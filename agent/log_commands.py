@@ -194,15 +194,17 @@ def _follow(reader: Reader, story: Story, shown: _Shown) -> None:
 def _range(since: str, begin: str, end: str) -> Range:
     if since and begin:
         _fail("--since and --from say the same thing twice: give one of them", 2)
-    now = SystemClock().now()
-    usual = not (since or begin or end)
     until = _moment("--to", end) if end else _FOREVER
-    if begin:
-        return Range(_moment("--from", begin), until, usual)
-    if end and not since:
-        return Range(0, until, usual)
+    begins = _moment("--from", begin) if begin else 0 if end and not since else _ago(since or _USUAL)
+    if begins >= until:
+        _fail(f"--to {end} lies before what is to be shown begins, {spoken.instant(begins)}", 2)
+    return Range(begins, until, not (since or begin or end))
+
+
+def _ago(since: str) -> int:
+    """So long ago; the beginning of all times where that is longer than there are times."""
     try:
-        return Range(now - int(Duration.parse(since or _USUAL) * 1000), until, usual)
+        return int(max(0.0, SystemClock().now() - Duration.parse(since) * 1000))
     except ValueError as wrong:
         _fail(f"--since {since}: {wrong}", 2)
     raise AssertionError

@@ -142,6 +142,7 @@ def _shown(found: Found) -> Iterator[str]:
         yield f"{who} runs. Times are {spoken.zone()}."
     else:
         yield f"{who} does not run, or not here: its last word is {spoken.span(found.age)} old."
+        yield f"What follows is how it stood then. Times are {spoken.zone()}."
     yield ""
     yield from _consent(found)
     yield ""
@@ -160,7 +161,7 @@ def _consent(found: Found) -> Iterator[str]:
     if said.forbidden:
         yield f"consent    NOTHING IS READ AND NOTHING LEAVES: {said.forbidden}"
     elif said.consent:
-        yield f"consent    {said.consent} is in force"
+        yield f"consent    {said.consent} {'is' if found.runs else 'was'} in force"
     else:
         yield "consent    none in force"
     if consent is None:
@@ -180,12 +181,13 @@ def _delivery(found: Found) -> Iterator[str]:
     said, departed = found.status, found.departed
     remedy = checking.held_remedy(said.held)
     held = f"{said.held}; {remedy}" if remedy else said.held
-    yield f"broker     {'connected' if said.connected else said.why.removeprefix('broker ')}"
+    connected = "connected" if found.runs else "was connected"
+    yield f"broker     {connected if said.connected else said.why.removeprefix('broker ')}"
     if said.held:
         yield f"collector  does not take our records, which wait here: {held}"
     else:
         confirmed = f"everything up to record {said.acked:,}" if said.acked else "nothing yet"
-        yield f"collector  {'takes our records; ' if said.connected else ''}has confirmed {confirmed}"
+        yield f"collector  {'takes our records; ' if found.runs and said.connected else ''}has confirmed {confirmed}"
     count = "1 record" if said.records == 1 else f"{said.records:,} records"
     numbers = f"{said.oldest:,} to {said.head:,}" if said.records > 1 else f"{said.head:,}"
     yield f"waiting    {f'{count} ({spoken.size(said.bytes)}), number {numbers}' if said.records else 'nothing'}"
@@ -194,7 +196,7 @@ def _delivery(found: Found) -> Iterator[str]:
         yield f"last left  {spoken.instant(departed.left)}, last confirmed {confirmed}"
     else:
         yield "last left  nothing has left within what the log holds"
-    yield f"disk       {said.stuck or 'takes our records'}"
+    yield f"disk       {said.stuck or ('takes our records' if found.runs else 'took our records')}"
     if found.lately is not None:
         book = found.lately
         paused = f"; NOT WRITTEN NOW: {book.log_paused}; delivery goes on" if book.log_paused else ""

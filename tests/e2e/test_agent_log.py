@@ -158,6 +158,25 @@ def test_a_collector_in_earnest_confirms_and_status_says_it_in_words(tmp_path: P
         assert json.loads(typed(home, "status", "--json")[1])["status"]["acked"] > 0
 
 
+def test_of_an_agent_that_was_killed_status_says_nothing_as_if_it_held_now(
+    site: Site, broker: servers.Mosquitto
+) -> None:
+    with listening(broker.port):
+        start(site)
+        until(lambda: "takes our records; has confirmed" in status(site))
+        kill(site)
+    file = site.data / "status.json"
+    last = json.loads(file.read_bytes())
+    file.write_text(json.dumps(last | {"at": last["at"] - 3_600_000}))
+    code, shown, _ = typed(site.data, "status")
+    assert code == 1
+    assert "does not run, or not here: its last word is 1 h old.\nWhat follows is how it stood then. Times are" in shown
+    assert f"consent    {site.consent.id} was in force" in shown
+    assert "broker     was connected" in shown
+    assert "collector  has confirmed everything up to record" in shown
+    assert "disk       took our records" in shown
+
+
 def test_withdrawal_stop_and_what_is_refused_stand_in_log_and_status_and_what_had_left_stays(
     site: Site, broker: servers.Mosquitto
 ) -> None:
@@ -358,6 +377,11 @@ def test_the_customer_erases_the_log_and_a_running_agent_begins_a_new_one(
         (("--kind", "polls"), 2, "forewarn: --kind polls: the kinds are poll, event, inventory, lost, result, consent"),
         (("--since", "yesterday"), 2, "forewarn: --since yesterday: a duration is written like 250ms, 30s, 5m"),
         (("--from", "now"), 2, "forewarn: --from now: a time is written like 2026-03-01 or 2026-03-01T12:30"),
+        (
+            ("--from", "2026-03-02", "--to", "2026-03-01"),
+            2,
+            "forewarn: --to 2026-03-01 lies before what is to be shown",
+        ),
         (("--since", "1h", "--from", "2026-03-01"), 2, "forewarn: --since and --from say the same thing twice"),
         ((), 1, "forewarn: there is no log in data: did the agent run here?"),
     ],
@@ -381,6 +405,8 @@ def test_a_range_of_time_shows_what_left_within_it_alone(site: Site, broker: ser
         assert site.stop() == 0
     early, late = (said(site, option, middle, "--kind", "poll") for option in ("--to", "--from"))
     every = said(site, "--since", "1d", "--kind", "poll")
+    assert said(site, "--since", "99999999d", "--kind", "poll") == every
+    assert told(site, "--since", "99999999d").startswith("What left this site since the log begins.")
     assert early
     assert late
     assert [line["seq"] for line in early + late] == [line["seq"] for line in every]
