@@ -27,6 +27,8 @@ _CHINESE = re.compile(r"[\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-
 """ASCII, Chinese characters and their punctuation: what else GB18030 holds is octets that look like it."""
 _ENDS = "\0 \t\r\n"
 _MAC = 6
+_BETWEEN = re.compile(r"[-:. ]")
+_TWELVE = re.compile(r"[0-9a-f]{12}")
 _FACTORS = {
     "": 1.0,
     **dict.fromkeys(("b", "byte", "bytes", "percent", "%", "c", "°c", "℃", "celsius", "v", "vac", "vdc", "w"), 1.0),
@@ -157,8 +159,16 @@ def words(value: Value) -> str:
 
 
 def mac(value: Value) -> str:
-    """A MAC address: six octets are one whatever text they could be, anything else is as in `words`."""
-    return value.hex(":") if isinstance(value, bytes) and len(value) == _MAC else words(value)
+    """A MAC address as `94:e1:ac:e4:6e:c7`: six octets are one whatever text they could be, and so is a text of them.
+
+    Anything else is as in `words`. Devices write dashes, dots or nothing between the digits; written in one way, an
+    address is found in the bridge tables of a switch.
+    """
+    if isinstance(value, bytes) and len(value) == _MAC:
+        return value.hex(":")
+    text = words(value)
+    digits = _BETWEEN.sub("", text).lower()
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2)) if _TWELVE.fullmatch(digits) else text
 
 
 def _ticks(value: Value) -> float | None:

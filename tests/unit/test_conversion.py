@@ -170,3 +170,13 @@ def test_a_mac_address_stays_one_though_its_octets_could_be_chinese():
     octets = "摄像头".encode("gbk")
     assert mac(octets) == "c9:e3:cf:f1:cd:b7"
     assert mac(b"c0:56:e3:11:22:33") == "c0:56:e3:11:22:33"
+
+
+@pytest.mark.parametrize("text", [b"94-E1-AC-E4-6E-C7", b"94e1.ace4.6ec7", b"94E1ACE46EC7", b"94 e1 ac e4 6e c7"])
+def test_a_mac_address_is_written_in_one_way_however_a_device_writes_it(text):
+    assert mac(text) == "94:e1:ac:e4:6e:c7"
+
+
+def test_what_is_no_mac_address_stays_as_it_is():
+    assert mac(b"94-e1-ac-e4-6e") == "94-e1-ac-e4-6e"
+    assert mac(b"unknown") == "unknown"
