@@ -36,6 +36,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 STEADY = 60.0
 """Seconds after which a process that then dies is started again without a long pause."""
 ENDS_WITHIN = 3.0
+_LAST = 2000
+_COMPLAINTS = 10
 _OTHERS = 65000
 """Enterprise number of nobody in particular, for an engine of ours (RFC 3411 section 5)."""
 
@@ -50,6 +52,7 @@ class Listener:
         clock: stamps what is told here.
         nudge: has a device polled soon, by its name.
         kind: what a device is, by its name.
+        tell: seconds between two words about a device that sends too much.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Listener:
         clock: Clock,
         nudge: Callable[[str], None],
         kind: Callable[[str], DeviceKind],
+        tell: float = 60.0,
     ) -> None:
         self._settings = settings
         self._sink = sink
@@ -70,6 +74,7 @@ class Listener:
         self._clock = clock
         self._nudge = nudge
         self._kind = kind
+        self._tell = tell
         self._words = known.load()
         self._devices: dict[str, Target] = {}
         for device in settings.devices:
@@ -220,6 +225,7 @@ class Listener:
             boots=max(1, self._clock.now() // 1000 - 1_700_000_000),
             rate=given.rate,
             burst=given.burst,
+            tell=self._tell,
         )
 
     def _access(self, name: str, read: Callable[[], Access]) -> Access | None:
@@ -248,10 +254,17 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 
 async def _last_words(process: asyncio.subprocess.Process) -> str:
-    """The last line a process wrote about its end."""
+    """The last line of what a process complained of; an error of ours that it lived through is in the log too."""
     assert process.stderr is not None
-    last = b""
+    last, said = b"", 0
     while piece := await process.stderr.read(4096):
-        last = (last + piece)[-2000:]
-    lines = last.decode("utf-8", "replace").split("\n")
+        last = (last + piece)[-_LAST:]
+        if process.returncode is None and said < _COMPLAINTS:
+            said += 1
+            _log.warning("the trap process complains", of=_line(last))
+    return _line(last)
+
+
+def _line(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), "")

@@ -17,13 +17,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 
 from agent.traps import pipe
 from agent.traps.gate import Gate, Repeats, Why
-from agent.traps.message import VERSION_3, Heard, Unread, read, version_of
+from agent.traps.message import MALFORMED, VERSION_3, Heard, Unread, read, version_of
 from agent.traps.pipe import Failed, Kept, Notice, Order, Over, Started
 from agent.traps.state import Tally
 
@@ -88,8 +88,7 @@ class Receiver(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def error_received(self, exc: Exception) -> None:
         """An answer could not be delivered: its device sends again, or not."""
@@ -168,7 +167,10 @@ class Receiver(asyncio.DatagramProtocol):
             self._respond(found.respond)
 
     def _respond(self, respond: Callable[[], None]) -> None:
-        respond()
+        try:
+            respond()
+        except MALFORMED:  # What it asked for makes no answer, or none that it could take.
+            return
         self.tally.answered += 1
 
     def kept(self, what: Kept) -> None:

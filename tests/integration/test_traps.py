@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pyasn1.codec.ber import encoder
+from pysnmp.proto.api import v2c
+
 from agent.credential import Credential
 from agent.reading import Happening, Reading
 from agent.settings import Settings
@@ -44,10 +47,12 @@ class Site:
     """A listener with its process, and what it did."""
 
     def __init__(self, *devices: Target, **traps: Any) -> None:
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = traps.pop("port", 0) or free_port(socket.SOCK_DGRAM)
         self.spool = Spool()
         self.nudged: list[str] = []
         self.refusal: Refusal | None = None
+        self.refused_address = ""
+        tell = traps.pop("tell", 60.0)
         given = traps.pop("credentials_given", {})
         settings = Settings(
             site="s-1",
@@ -67,11 +72,15 @@ class Site:
             clock=RealClock(),
             nudge=self.nudged.append,
             kind=lambda _: DeviceKind.SWITCH,
+            tell=tell,
         )
 
     def permit(self, source: Source, address: str | None) -> Refusal | None:
         assert source is Source.TRAP
-        return self.refusal
+        return Refusal.ADDRESS if address is not None and address == self.refused_address else self.refusal
+
+    def of(self, device: str) -> list[dict[str, str]]:
+        return [event.text for event in self.spool.events if event.device == device]
 
     @property
     def texts(self) -> list[dict[str, str]]:
@@ -103,6 +112,20 @@ class Site:
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "MIBS": "", "SNMPCONFPATH": "/nonexistent"}
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=env)
+
+
+def trap_octets(number: int) -> bytes:
+    """A v2c trap `link down` of interface `number`."""
+    pdu = v2c.SNMPv2TrapPDU()
+    v2c.apiPDU.set_defaults(pdu)
+    uptime = ((1, 3, 6, 1, 2, 1, 1, 3, 0), v2c.TimeTicks(1))
+    trap = ((1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0), v2c.ObjectIdentifier(LINK_DOWN))
+    v2c.apiPDU.set_varbinds(pdu, [uptime, trap, ((1, 3, 6, 1, 2, 1, 2, 2, 1, 1, number), v2c.Integer(number))])
+    message = v2c.Message()
+    v2c.apiMessage.set_defaults(message)
+    v2c.apiMessage.set_community(message, "site")
+    v2c.apiMessage.set_pdu(message, pdu)
+    return bytes(encoder.encode(message))
 
 
 @asynccontextmanager
@@ -209,5 +232,163 @@ def test_a_v3_trap_sent_again_later_by_somebody_else_is_refused():
             await until(lambda: len(site.texts) + sum(site.dropped.values()) == 4)
             assert len(site.texts) == 2, "the newest, and one within 150 s of it"
             assert site.dropped == {"sent before": 2}
+
+    asyncio.run(steps())
+
+
+INFORM = ["-v2c", "-c", "site", "-r", "0", "-t", "1"]
+
+
+def test_an_inform_is_answered_only_when_its_event_is_stored():
+    async def steps() -> None:
+        async with heard() as site:
+            site.spool.room.clear()
+            waiting = await site.send(*INFORM, LINK_DOWN, name="snmpinform")
+            assert "Timeout" in waiting.stderr, "the disk takes nothing yet"
+            site.spool.room.set()
+            await until(lambda: len(site.texts) == 1)
+            assert (await site.send(*INFORM, LINK_DOWN, name="snmpinform")).returncode == 0, "the same again: stored"
+            assert (await site.send(*INFORM, "1.3.6.1.6.3.1.1.5.4", name="snmpinform")).returncode == 0
+            await until(lambda: len(site.texts) == 2)
+
+    asyncio.run(steps())
+
+
+def test_a_v3_inform_finds_out_who_we_are_and_is_answered_after_a_restart_of_ours_too():
+    async def steps() -> None:
+        device, before = user_device(), ""
+        async with heard(device) as site:
+            asked = [*AS_USER, "-r", "1", "-t", "2"]
+            sent = await site.send(*asked, LINK_DOWN, name="snmpinform")
+            assert (sent.returncode, sent.stderr) == (0, before)
+            process = site.listener.process
+            assert process is not None
+            process.kill()
+            await until(lambda: site.listener.state.restarts == 1)
+            await site.listens()
+            sent = await site.send(*asked, LINK_DOWN, name="snmpinform")
+            assert (sent.returncode, sent.stderr) == (0, "")
+            await until(lambda: len(site.texts) == 2)
+            wrong = ["wrongpass1" if word == "privpass1" else word for word in asked]
+            assert (await site.send(*wrong, LINK_DOWN, name="snmpinform")).returncode != 0
+            assert len(site.texts) == 2
+
+    asyncio.run(steps())
+
+
+def test_an_inform_that_the_guard_refuses_is_not_answered():
+    async def steps() -> None:
+        async with heard() as site:
+            site.refused_address = "127.0.0.1"
+            sent = await site.send(*INFORM, LINK_DOWN, name="snmpinform")
+            assert "Timeout" in sent.stderr
+            assert (site.texts, site.nudged) == ([], [])
+
+    asyncio.run(steps())
+
+
+def test_without_the_scope_nobody_listens_and_with_it_somebody_does():
+    async def steps() -> None:
+        async with heard() as site:
+            process = site.listener.process
+            site.refusal = Refusal.SCOPE
+            await until(lambda: site.listener.state.port == 0)
+            assert process is not None
+            await until(lambda: process.returncode is not None)
+            await until(lambda: site.listener.state.why == str(Refusal.SCOPE))
+            assert site.spool.events == []
+            site.refusal = None
+            await site.listens()
+            await site.trap()
+            await until(lambda: len(site.texts) == 1)
+
+    asyncio.run(steps())
+
+
+def test_the_very_same_again_is_counted_and_told_once():
+    async def steps() -> None:
+        async with heard() as site:
+            for _ in range(4):
+                await site.trap(INDEX, "i", "7")
+            await site.trap(INDEX, "i", "8")
+            await until(lambda: len(site.texts) == 3)
+            assert [(text["instance"], text.get("repeated")) for text in site.texts] == [
+                ("7", None),
+                ("8", None),
+                ("7", "3"),
+            ]
+
+    asyncio.run(steps())
+
+
+def test_one_that_floods_harms_no_other_and_is_told_of():
+    async def steps() -> None:
+        one = Target(name="loud", address="127.0.0.2", community=Secret("site"))
+        other = Target(name="calm", address="127.0.0.3", community=Secret("site"))
+        async with heard(one, other, tell=0.5) as site:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as loud:
+                loud.bind(("127.0.0.2", 0))
+                for number in range(5000):
+                    loud.sendto(trap_octets(number), ("127.0.0.1", site.port))
+                    if number % 50 == 0:
+                        await asyncio.sleep(0)
+            for number in range(5):
+                await site.trap(INDEX, "i", str(number), source="127.0.0.3")
+            await until(lambda: len(site.of("calm")) == 5)
+            await until(lambda: any(text["event"] == "traps dropped" for text in site.of("loud")))
+            told = next(text for text in site.of("loud") if text["event"] == "traps dropped")
+            assert told["why"] == "more than 10 a second"
+            assert int(told["count"]) > 1000
+            assert len(site.of("loud")) < 100
+
+    asyncio.run(steps())
+
+
+def test_strangers_are_counted_by_address_and_never_kept():
+    async def steps() -> None:
+        async with heard() as site:
+            for address in ("127.0.0.9", "127.0.0.9", "127.0.0.10"):
+                await site.trap(source=address)
+            await site.trap()
+            await until(lambda: len(site.texts) == 1 and len(site.listener.state.tally.strangers) == 2)
+            assert site.listener.state.tally.strangers == {"127.0.0.9": 2, "127.0.0.10": 1}
+            assert site.dropped == {"from no device of ours": 3}
+
+    asyncio.run(steps())
+
+
+def test_a_community_that_was_passed_on_never_stands_in_an_event():
+    async def steps() -> None:
+        async with heard() as site:
+            await site.trap("1.3.6.1.6.3.18.1.4.0", "s", "hush", "1.3.6.1.6.3.18.1.3.0", "a", "10.0.0.9")
+            await until(lambda: len(site.texts) == 1)
+            assert "hush" not in str(site.texts)
+            assert site.texts[0]["snmpTrapAddress"] == "10.0.0.9"
+
+    asyncio.run(steps())
+
+
+def test_a_port_that_is_taken_is_said():
+    async def steps() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            site = Site(port=taken.getsockname()[1])
+            running = asyncio.create_task(site.listener.run())
+            await until(lambda: "Address already in use" in site.listener.state.why)
+            assert f"cannot listen on 127.0.0.1 port {site.port}" in site.listener.state.why
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(steps())
+
+
+def test_the_process_ends_when_the_agent_is_gone():
+    async def steps() -> None:
+        async with heard() as site:
+            process = site.listener.process
+            assert process is not None
+            assert process.stdin is not None
+            process.stdin.close()
+            await until(lambda: process.returncode is not None)
 
     asyncio.run(steps())
