@@ -24,7 +24,16 @@ def test_it_lasts_a_quarter_of_an_hour_to_two_weeks_both_included(lasts, said):
 
 
 def working(**facts) -> Maintenance:
-    plain = {"id": "m", "site": "s1", "device": "", "actor": "Mei", "note": "", "ended_by": "", "created": START}
+    plain = {
+        "id": "m",
+        "site": "s1",
+        "device": "",
+        "actor": "Mei",
+        "note": "",
+        "ended_by": "",
+        "extended_by": "",
+        "created": START,
+    }
     times = {"begins": START, "ends": START + HOUR, "seen": None, "released": None}
     return Maintenance(**{**plain, **times, **facts})
 
