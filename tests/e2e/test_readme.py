@@ -120,6 +120,7 @@ def test_the_quick_start_brings_the_first_record_and_the_first_ticket(commands: 
     with shell(script, folder, env) as log:
         token = (folder / "token").read_text(encoding="utf-8").strip()
         device(api, token, log)
+        assert "other accounts" not in log.read_text(encoding="utf-8")
         end = time.monotonic() + LONGEST
         tickets: list[Any] = []
         while not tickets and time.monotonic() < end:
@@ -147,3 +148,4 @@ def test_the_ten_lines_of_the_readme_bring_the_first_record(commands: Path, tmp_
     with shell(here(lines, broker, api), folder, env) as log:
         token = ran(["forewarn", "collector", "add-token", "Mei"], folder, env).stdout.strip()
         device(api, token, log)
+        assert "other accounts" not in log.read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.console.trouble_words import TROUBLE
 from tests.pictures import FOLDER, LARGEST, PICTURES, WIDTH, height
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,17 @@ def test_both_readmes_have_the_same_commands_and_examples() -> None:
     assert len(english) >= 5
     assert english == chinese
     assert links(READMES[0]) == links(READMES[1])
+
+
+def test_chinese_sentences_have_chinese_punctuation_and_the_words_of_the_console() -> None:
+    prose = re.sub(r"^```.*?^```$|`[^`]*`", "", text("README.zh-CN.md"), flags=re.MULTILINE | re.DOTALL)
+    demo = re.findall(r'"zh": "([^"]+)"', text("forewarn/demo/words.py"))
+    assert len(demo) > 10
+    said = [*prose.splitlines(), *demo]
+    assert [line for line in said if re.search(r"[\u4e00-\u9fff] ?[,;:?!()](?! {2})", line)] == []
+    assert "采集中心" in TROUBLE["refusal_newer_version"][0]
+    assert "采集中心" in prose
+    assert [line for line in said if "汇聚端" in line] == []
 
 
 @pytest.mark.parametrize("name", READMES)
