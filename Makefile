@@ -16,11 +16,12 @@ setup: $(READY) ## make .venv with every locked dependency, once (PYTHON=python3
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo 'forewarn needs Python 3.11 or later: install it, or name one: make PYTHON=/path/to/python3.11'; exit 2; }
-	@if command -v uv >/dev/null 2>&1; then \
+	@begins() { echo 'Making $(VENV) with every locked package: a few minutes, once' >&2; }; \
+	if command -v uv >/dev/null 2>&1; then begins; \
 		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
 		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
-	elif $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	elif $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then begins; \
 		$(PYTHON) -m venv $(VENV) && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
