@@ -37,6 +37,7 @@ from agent.settings import Settings
 from agent.spool import Closed, Spool, SpoolError
 from agent.target import Target
 from agent.uplink import Identity, Tempo, Uplink
+from agent.wiring import Wiring
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
 from forewarn.bus.mqtt import MqttBus
@@ -181,14 +182,13 @@ def build(
     key = signals.derive(settings.revealed(), "ack")
     who = Identity(settings.site, settings.agent, settings.shard, key, boot)
     presences = Presences(settings.folder, settings.agent, boot)
-    tempo = _tempo(settings)
+    tempo, memory = _tempo(settings), Memory(settings.folder, [device.name for device in settings.devices])
     uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=tempo, log_book=log_book)
-    memory = Memory(settings.folder, [device.name for device in settings.devices])
     poller = Poller(
         settings.devices,
         profiles=profiles,
         open_session=open_session,
-        sink=watch,
+        sink=Wiring(settings.devices, sink=watch, memory=memory),
         permit=watch.permit,
         clock=clock,
         memory=memory,

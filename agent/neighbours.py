@@ -50,7 +50,7 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands behind a port: one neighbour with its address, or only how many.
 
     `port` is the instance of `interface`, `poe_port` that of `poe`; `forwards` is a switch or router, `many` counts
-    the addresses of a port that has more than `FEW`.
+    the addresses of a port that has more than `FEW`; `spoken` has said so itself, by LLDP.
     """
 
     port: str
@@ -59,14 +59,16 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     poe_port: str = ""
     forwards: bool = False
     many: int = 0
+    spoken: bool = False
 
 
 class Link(NamedTuple):
-    """A device and the port it hangs on."""
+    """The port a device hangs on; `by` is "lldp" when it said so itself, "fdb" when the switch has learnt its address."""
 
     switch: str
     port: str
     poe_port: str
+    by: str = "fdb"
 
 
 @dataclass(slots=True)
@@ -161,9 +163,11 @@ def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) 
             if any(each.forwards or each.many for each in there) or len(behind) > FEW or names & switches.keys():
                 continue
             poe = next((each.poe_port for each in there if each.poe_port), "")
+            spoken = {owners.get(plain_mac(each.mac)) for each in there if each.spoken}
             for name in names:
                 if not any(_apart(known, switch, name) for known in places.values()):
-                    found.setdefault(name, []).append((len(behind), Link(switch, port, poe)))
+                    by = "lldp" if name in spoken else "fdb"
+                    found.setdefault(name, []).append((len(behind), Link(switch, port, poe, by)))
     return {name: link for name, each in sorted(found.items()) if (link := _only(each)) is not None}
 
 
@@ -268,6 +272,7 @@ async def _spoken(session: Session, chassis: Rows, ports: _Ports) -> list[Neighb
                 name=words(own[_NAME])[:64],
                 poe_port=ports.fed.get(ports.index(port), ""),
                 forwards=isinstance(enabled, bytes) and bool(enabled[:1]) and bool(enabled[0] & _FORWARDS),
+                spoken=True,
             )
         )
     return sorted(found, key=lambda each: (each.port, each.mac))

@@ -23,12 +23,16 @@ _log = Log(__name__)
 
 
 class Remembered(msgspec.Struct, omit_defaults=True):
-    """One device. `booted` is when its uptime began, Unix seconds, across the wraps of sysUpTime."""
+    """One device. `booted` is when its uptime began, Unix seconds, across the wraps of sysUpTime.
+
+    `link` is where it was last found to hang, see `agent.wiring`.
+    """
 
     packing: int = Packing().size
     patience: int = Packing().patience
     booted: float | None = None
     identity: dict[str, str] = {}
+    link: dict[str, str] = {}
 
 
 class Memory:

@@ -154,6 +154,8 @@ INVENTORY: dict[str, tuple[str, str]] = {
     "description": ("设备描述", "Description"),
     "location": ("位置", "Location"),
     "matched": ("配置匹配依据", "Profile chosen because"),
+    "poe_port": ("PoE 端口", "PoE port"),
+    "switch_found_by": ("所接端口得自", "Port known by"),
     "neighbours": ("端口所接设备", "Behind its ports"),
 }
 """In the order of screens. Agents may send more: those stand under their own name."""

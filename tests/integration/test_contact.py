@@ -218,6 +218,23 @@ def test_an_object_that_vanishes_is_null_and_the_rest_stays(responder):
     in_loop(steps)
 
 
+def test_an_unchanged_inventory_is_told_again_once_a_day(responder):
+    device = recorded(responder, "hikvision.camera")
+
+    async def steps() -> None:
+        clock = SteppedClock()
+        met = contact(device, clock)
+        told = []
+        for hour in range(50):
+            device.set(UPTIME, 67, 8_640_000 + hour * 360_000)
+            told += [hour for item in await met.poll() if isinstance(item, Happening) and item.kind == "inventory"]
+            clock.step(3600)
+        assert told == [0, 24, 48]
+        met.close()
+
+    in_loop(steps)
+
+
 def test_a_changed_inventory_is_told_after_a_restart(responder):
     device = recorded(responder, "hikvision.camera")
 

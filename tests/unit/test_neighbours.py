@@ -47,6 +47,12 @@ def test_of_two_ports_that_know_a_device_the_quieter_has_it_and_of_equal_ones_no
     assert "cam-1" not in neighbours.links(switches, MACS)
 
 
+def test_a_link_says_whether_the_device_told_it_or_the_switch_learnt_it():
+    switches = {"sw-1": [Neighbour("gi1", mac=CAM1, spoken=True), *learnt("gi1", CAM2)]}
+    found = neighbours.links(switches, MACS)
+    assert (found["cam-1"].by, found["cam-2"].by) == ("lldp", "fdb")
+
+
 def test_no_device_hangs_on_itself_and_addresses_that_are_none_are_nobody_s():
     assert neighbours.links({"sw-2": learnt("gi1", SW2, "not a mac")}, MACS | {"odd": "not a mac", "bare": ""}) == {}
 
@@ -151,8 +157,8 @@ def test_neighbours_that_say_who_they_are_come_first_and_once():
         f"{LOCAL}.4.9": b"gi2",
     }
     assert asked(objects, "lldp", "bridge") == [
-        Neighbour("gi2", mac=CAM2, name="gate", poe_port="1.2"),
-        Neighbour("gi3", mac=SW2, name="sw-2", poe_port="1.3", forwards=True),
+        Neighbour("gi2", mac=CAM2, name="gate", poe_port="1.2", spoken=True),
+        Neighbour("gi3", mac=SW2, name="sw-2", poe_port="1.3", forwards=True, spoken=True),
         Neighbour("gi1", mac=CAM1, poe_port="1.1"),
     ]
 
