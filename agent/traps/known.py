@@ -61,7 +61,7 @@ def load(folder: Path = FOLDER) -> dict[str, Word]:
 
 def told(notice: Notice, known: Mapping[str, Word]) -> dict[str, str]:
     """The text of an event: {event, zh, severity, instance, trap, ...facts}; what has no words stays under its OID."""
-    word = known.get(notice.trap)
+    word = _word(notice.trap, known)
     text = {"event": word.event if word else "unknown trap", "trap": notice.trap}
     columns: dict[str, str] = {}
     if word is not None:
@@ -79,6 +79,12 @@ def told(notice: Notice, known: Mapping[str, Word]) -> dict[str, str]:
     if notice.repeated:
         text["repeated"] = str(notice.repeated)
     return text
+
+
+def _word(trap: str, known: Mapping[str, Word]) -> Word | None:
+    """A trap that came as v1 has a 0 before its last number (RFC 3584 section 3.1), which its MIB may not have."""
+    head, _, last = trap.rpartition(".")
+    return known.get(trap) or known.get(f"{head.removesuffix('.0')}.{last}") or known.get(f"{head}.0.{last}")
 
 
 def _where(notice: Notice, word: Word) -> str:
