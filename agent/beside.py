@@ -95,7 +95,7 @@ class Beside(ABC):
         self._known = remembered or Remembered()
         self._inventory: dict[str, str] = {}
         self._told_at = -math.inf
-        self._there = 0.0
+        self._there: float | None = 0.0
         tables = [TableShape("device", [""], list(_LEADING))] if leads else []
         self._shape = Shape(target.kind or DeviceKind.OTHER, self.profile, self.source, tables)
 
@@ -150,7 +150,9 @@ class Beside(ABC):
         except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:
             # An answer we did not foresee costs this device's poll, never everybody's.
             _log.exception("mistake of ours", device=self.target.name, profile=self.profile)
-            return self._failed(begun, Garbled(f"its answer was not understood, please report it: {wrong!r}"))
+            return self._failed(
+                begun, Garbled(f"its answer was not understood, please report it: {type(wrong).__name__}: {wrong}")
+            )
         return self._read(begun, at, gained)
 
     async def back(self) -> bool:
@@ -223,8 +225,11 @@ class Beside(ABC):
 
     def _note(self, wrong: Exception) -> None:
         """Remembers a failure: why, and whether the device is there at all."""
-        self._there = 1.0 if isinstance(wrong, WebError) and wrong.there else 0.0
         why = str(wrong) or "no answer in time"
+        if isinstance(wrong, OSError) and not isinstance(wrong, TimeoutError):
+            why, self._there = f"cannot be asked: {wrong}", None
+        else:
+            self._there = 1.0 if isinstance(wrong, WebError) and wrong.there else 0.0
         self.health.failed(why, now=self.clock.now(), at=self.clock.monotonic())
         if not self.rests:
             self.health.ask_at = math.inf

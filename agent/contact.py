@@ -161,6 +161,9 @@ class Contact:
         except (SnmpError, OSError, TimeoutError) as wrong:
             await self._note(wrong)
             return False
+        except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:
+            await self._note(self._mistaken(wrong))
+            return False
         self.health.knocked()
         self._meet_at = -math.inf
         return True
@@ -355,9 +358,10 @@ class Contact:
             return ""
 
     def _mistaken(self, wrong: Exception) -> Nothing:
-        # An answer we did not foresee costs this device's poll, never everybody's.
+        # An answer we did not foresee costs this device's poll, never everybody's. The repr of some errors is all octets
+        # they were made of, a password among them.
         _log.exception("mistake of ours", device=self.target.name, profile=self._shape.profile)
-        return Nothing(f"its answer was not understood, please report it: {wrong!r}")
+        return Nothing(f"its answer was not understood, please report it: {type(wrong).__name__}: {wrong}")
 
     def _silent(self, turn: _Turn, why: str) -> Reading:
         values: list[float | None] = [None] * self._shape.width

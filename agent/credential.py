@@ -118,10 +118,14 @@ def revealed(secret: Secret | None, file: Path | None) -> str:
     """A secret, from its file where one is given.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is no text.
     """
     if file is not None:
-        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+        try:
+            return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+        except UnicodeDecodeError:
+            # That error carries the octets it could not read: the secret.
+            raise OSError(f"{file} is no text in UTF-8: save it as such") from None
     return secret.reveal() if secret is not None else ""
 
 

@@ -84,7 +84,7 @@ class Rtsp:
             password = self._setting.login()
             challenge = chosen(answer.all("www-authenticate"), basic=self._setting.basic)
         except OSError as wrong:
-            return answer, f"its password cannot be read: {wrong.strerror}"
+            return answer, f"its password cannot be read: {wrong.strerror or wrong}"
         except NoAnswer as wrong:
             return answer, str(wrong)
         left = self._lockout.left(password) if password is not None else 0.0

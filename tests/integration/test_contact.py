@@ -313,3 +313,38 @@ def test_a_community_file_that_is_missing_is_a_failed_reading_that_says_so(respo
         assert reading(await contact(device, SteppedClock(), community_file=tmp_path / "community").poll()).ok
 
     in_loop(steps)
+
+
+def test_a_file_that_is_no_text_is_named_and_not_a_word_of_it_is_told(responder, tmp_path, caplog):
+    device = recorded(responder, "ups.apc")
+    (tmp_path / "community").write_bytes("密码open-sesame".encode("gbk"))
+
+    async def steps() -> None:
+        met = contact(device, SteppedClock(), community_file=tmp_path / "community")
+        for _ in range(3):
+            bad = reading(await met.poll())
+            assert "is no text in UTF-8" in bad.why
+            assert "sesame" not in bad.why + caplog.text
+            assert bad.values[:2] == [None, None], "nobody could ask"
+        assert not await met.back(), "asked between its slots it fails as well, and ends nothing"
+
+    in_loop(steps)
+
+
+def test_a_mistake_of_ours_while_a_device_is_asked_whether_it_is_back_stops_nothing(responder, monkeypatch, caplog):
+    device = recorded(responder, "ups.apc")
+
+    async def steps() -> None:
+        met = contact(device, SteppedClock())
+
+        octets = b"open-sesame"
+
+        def mistaken(*_: object) -> None:
+            raise UnicodeDecodeError("utf-8", octets, 0, 1, "surprise")
+
+        monkeypatch.setattr(met, "_opened", mistaken)
+        assert not await met.back()
+        assert "not understood, please report it" in met.why
+        assert "sesame" not in met.why + caplog.text + reading(await met.poll()).why
+
+    in_loop(steps)

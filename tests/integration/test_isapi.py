@@ -145,6 +145,19 @@ def test_a_changed_password_is_tried_at_once(recorder, tmp_path):
     assert reading(polled(made)).ok
 
 
+def test_a_password_file_that_cannot_be_read_says_nothing_of_the_device(recorder, tmp_path):
+    secret = tmp_path / "password"
+    made = contact(recorder, SteppedClock(), isapi=Login(user=USER, password_file=secret, port=recorder.port))
+    missing = reading(polled(made))
+    assert "cannot be asked: " in missing.why
+    assert values([missing])["device", "", "up"] is None, "null, never 0: nobody asked it"
+    secret.write_bytes("密码open-sesame".encode("gbk"))
+    unread = reading(polled(made))
+    assert "is no text in UTF-8" in unread.why
+    assert "sesame" not in unread.why
+    assert not recorder.asked
+
+
 def test_no_password_is_said_to_a_device_that_knows_basic_alone(recorder):
     recorder.scheme = 'Basic realm="it"'
     why = reading(polled(contact(recorder, SteppedClock()))).why
