@@ -258,6 +258,23 @@ def test_a_spool_without_room_gets_that_of_the_log_book_which_pauses_and_says_wh
     assert [said for said in caplog.messages if "log book" in said] == ["log book pauses"]
 
 
+def test_what_left_during_a_pause_is_kept_whole_when_it_leaves_again(tmp_path: Path, clock: SteppedClock) -> None:
+    book, blocks = started(tmp_path, clock, rest=3600.0), Blocks()
+    book.left(*blocks.next())
+    wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(1, 1)])
+    book.give_way()
+    until(lambda: logpage.pages(tmp_path) == [], timeout=5)
+    piece, payload = blocks.next()
+    book.left(piece, payload)
+    until(lambda: not book._queue, timeout=5)
+    time.sleep(0.05)
+    book._until = 0.0  # The pause is over.
+    book.left(piece, packed(piece, 1))
+    wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(2, 2)])
+    book.close()
+    assert AGAIN not in kinds(tmp_path)
+
+
 def test_a_disk_that_refuses_a_write_costs_the_oldest_page_and_leaves_no_half_entry(
     tmp_path: Path, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
