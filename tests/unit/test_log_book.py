@@ -13,6 +13,7 @@ import pytest
 
 from agent import logbook, logpage
 from agent.logbook import LogBook
+from agent.loglines import Story
 from agent.logpage import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry
 from agent.logreading import Reader
 from agent.spoolfile import Piece
@@ -347,6 +348,9 @@ def test_each_page_says_again_under_which_consent_its_blocks_left(tmp_path: Path
     for page in pages:
         said = logpage.read(page).stored[0].entry
         assert (said.kind, said.consent, said.text["signed_by"]) == (CONSENT, consent.id, consent.signed_by)
+    story = Story()
+    lines = [line for stored in Reader(tmp_path).more() for line in story.add(stored)] + story.rest()
+    assert [line.kind for line in lines if line.kind == CONSENT] == []  # It came into force once, in a page that went.
 
 
 def test_the_account_of_the_agent_writes_it_and_its_group_reads_it(tmp_path: Path, clock: SteppedClock) -> None:
