@@ -10,8 +10,8 @@ Errors:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import math
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -84,27 +84,45 @@ def one_password(password: Secret | None, file: Path | None) -> None:
         raise ValueError("password_file", "`password` and `password_file` are both given, one is enough")
 
 
+class _Refusals(NamedTuple):
+    times: int = 0
+    until: float = 0.0
+    why: str = ""
+
+
 class Lockout:
-    """Remembers a refused password, and for how long it is not to be said."""
+    """Remembers refused passwords, and for how long they are not to be said.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: its `monotonic` measures.
+        most: refusals in a row after which a password rests.
+    """
+
+    def __init__(self, clock: Clock, *, most: int = 1) -> None:
+        self.turn = asyncio.Lock()
+        """Taken by whoever says a password that others say too: all at once, each would be a refusal."""
         self._clock = clock
-        self._until = -math.inf
-        self._refused = b""
+        self._most = most
+        self._refused: dict[bytes, _Refusals] = {}
 
-    def refused(self, password: Password) -> None:
-        """The device refused it."""
-        self._refused, self._until = _print(password), self._clock.monotonic() + REST
+    def refused(self, password: Password, why: str = "") -> None:
+        """The device refused it; `why` in a sentence."""
+        now, key = self._clock.monotonic(), _print(password)
+        self._refused = {each: found for each, found in self._refused.items() if found.until > now}
+        self._refused[key] = _Refusals(self._refused.get(key, _Refusals()).times + 1, now + REST, why)
 
     def accepted(self) -> None:
         """The device took one."""
-        self._until = -math.inf
+        self._refused.clear()
 
     def left(self, password: Password) -> float:
         """Seconds for which it is still not to be said; 0 when it may be."""
-        if self._refused != _print(password):
-            return 0.0
-        return max(self._until - self._clock.monotonic(), 0.0)
+        found = self._refused.get(_print(password), _Refusals())
+        return max(found.until - self._clock.monotonic(), 0.0) if found.times >= self._most else 0.0
+
+    def why(self, password: Password) -> str:
+        """Why it was refused; "" when it was not."""
+        return self._refused.get(_print(password), _Refusals()).why
 
 
 def _print(password: Password) -> bytes:

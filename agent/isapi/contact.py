@@ -69,7 +69,7 @@ class Isapi(Beside):
 
     async def gain(self, at: float) -> Gained:
         """See Beside."""
-        async with self._opened() as web:
+        async with await self._opened() as web:
             turn = _Turn(self, self._showing, web, at)
             await turn.meet(self._mapping.inventory)
             for place, group in enumerate(self._mapping.groups):
@@ -80,21 +80,28 @@ class Isapi(Beside):
 
     async def knock(self) -> None:
         """See Beside."""
-        async with self._opened() as web:
+        async with await self._opened() as web:
             await self.asked(web, self._mapping.inventory.path)
 
-    def _opened(self) -> Web:
+    async def _opened(self) -> Web:
         """A connection to it.
 
         Raises:
-            Denied: its password was refused lately, and has not changed.
+            Denied: its password was refused lately, and has not changed; the device is there.
+            Unanswered, Garbled: the same, and it is not, or what is there is no web interface.
             OSError: the password or the certificates cannot be read.
         """
         password = self._login.revealed()
         left = self._lockout.left(password)
         if left:
-            raise Denied(f"credentials refused for user `{password.user}`; asked again in {math.ceil(left / 60)} min")
+            # Whether it is up is asked all the same, without a user: that is no refusal to the device.
+            async with self._web(None) as web:
+                await web.get(self._mapping.inventory.path)
+            raise Denied(f"{self._lockout.why(password)}; asked again in {math.ceil(left / 60)} min")
         self._said: Password = password
+        return self._web(password)
+
+    def _web(self, password: Password | None) -> Web:
         tls = None
         if self._login.tls:
             tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
@@ -109,8 +116,8 @@ class Isapi(Beside):
         """
         try:
             return await web.get(path)
-        except Denied:
-            self._lockout.refused(self._said)
+        except Denied as wrong:
+            self._lockout.refused(self._said, str(wrong))
             raise
 
 

@@ -89,13 +89,14 @@ class Onvif(Beside):
         password = self._login.revealed()
         left = self._lockout.left(password)
         if left:
-            raise Denied(f"credentials refused for user `{password.user}`; asked again in {math.ceil(left / 60)} min")
+            raise Denied(f"{self._lockout.why(password)}; asked again in {math.ceil(left / 60)} min")
         web.password = password  # Some want it by HTTP as well.
         try:
             await self._know(web, password, offset)
-        except Denied:
-            self._lockout.refused(password)
-            raise Denied(f"credentials refused for user `{password.user}`") from None
+        except (Denied, Garbled) as wrong:
+            # Devices refuse in many words: one we do not know counts as a refusal, lest the account be locked.
+            self._lockout.refused(password, str(wrong))
+            raise
         self._lockout.accepted()
 
     async def _know(self, web: Web, password: Password, offset: float) -> None:
@@ -111,4 +112,9 @@ class Onvif(Beside):
 
     async def _asked(self, web: Web, path: str, question: str, password: Password | None, offset: float) -> Element:
         message = soap.envelope(question, password, self.clock.now() / 1000 + offset)
-        return soap.opened(await web.post(path, message, soap.KIND), question)
+        answer = await web.post(path, message, soap.KIND)
+        try:
+            return soap.opened(answer, question)
+        except Denied as wrong:
+            who = f"for user `{password.user}`" if password is not None else f"to {question}, which needs no user"
+            raise Denied(f"{wrong} {who}") from None

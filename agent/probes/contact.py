@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.beside import Beside, Company, Gained, Rows
+from agent.login import Lockout
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.ntp import Ntp
@@ -23,6 +24,8 @@ from agent.target import Target
 from forewarn.vocabulary import Source
 
 PROFILE = "probes"
+_MOST_REFUSED = 2
+"""Streams that may refuse a password in a row before the others do not hear it: one may lack a right to its own."""
 
 
 class Probes(Beside):
@@ -36,7 +39,8 @@ class Probes(Beside):
         self, target: Target, company: Company, *, clock: Clock, leads: bool, remembered: Remembered | None = None
     ) -> None:
         super().__init__(target, company, clock=clock, leads=leads, remembered=remembered)
-        self._probes = [made(setting, target, clock) for setting in target.probes]
+        together = Lockout(clock, most=_MOST_REFUSED)
+        self._probes = [made(setting, target, clock, together) for setting in target.probes]
 
     async def gain(self, at: float) -> Gained:
         """See Beside."""
@@ -56,8 +60,8 @@ class Probes(Beside):
         """See Beside: probes are asked in their slots, down or not."""
 
 
-def made(setting: ProbeSetting, target: Target, clock: Clock) -> Probe:
-    """The probe that a setting asks for."""
+def made(setting: ProbeSetting, target: Target, clock: Clock, together: Lockout | None = None) -> Probe:
+    """The probe that a setting asks for; `together` counts the refusals of all probes of the device."""
     address, label, port, timeout = target.address, setting.label, setting.at_port, float(target.timeout)
     if setting.kind == "icmp":
         return Icmp(address, label=label, timeout=timeout)
@@ -66,7 +70,7 @@ def made(setting: ProbeSetting, target: Target, clock: Clock) -> Probe:
     if setting.kind == "ntp":
         return Ntp(address, port, label=label, clock=clock, timeout=timeout)
     if setting.kind == "rtsp":
-        return Rtsp(address, setting, clock=clock, timeout=timeout)
+        return Rtsp(address, setting, clock=clock, timeout=timeout, together=together)
     return Http(
         address,
         port,

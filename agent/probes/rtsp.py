@@ -38,11 +38,19 @@ class _Garbled(Exception):
 
 
 class Rtsp:
-    """One stream of one device."""
+    """One stream of one device. `together` counts the refusals of all its streams, each of which has its own rest."""
 
     fields: tuple[str, ...] = ("up", "latency_seconds", "stream", "status", "status_code")
 
-    def __init__(self, address: str, setting: ProbeSetting, *, clock: Clock, timeout: float = 2.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        setting: ProbeSetting,
+        *,
+        clock: Clock,
+        timeout: float = 2.0,
+        together: Lockout | None = None,
+    ) -> None:
         self.label = setting.label
         self._at = address, setting.at_port
         host = f"[{address}]" if ":" in address else address
@@ -51,6 +59,7 @@ class Rtsp:
         self._setting = setting
         self._timeout = timeout
         self._lockout = Lockout(clock)
+        self._together = together or self._lockout
         self._turn = 0
 
     async def look(self) -> Found:
@@ -65,7 +74,8 @@ class Rtsp:
             async with asyncio.timeout(self._timeout):
                 await self._asked(reader, writer, "OPTIONS")
                 took = time.monotonic() - begun
-                answer, why = await self._described(reader, writer)
+                answer = await self._asked(reader, writer, "DESCRIBE")
+            answer, why = await self._described(reader, writer, answer)
         except TimeoutError:
             return silent(
                 f"TCP port {self._at[1]} is open, but RTSP did not answer within {self._timeout:g} s", there=True
@@ -76,8 +86,10 @@ class Rtsp:
             writer.close()
         return _judged(answer, why, took)
 
-    async def _described(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[_Answer, str]:
-        answer = await self._asked(reader, writer, "DESCRIBE")
+    async def _described(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: _Answer
+    ) -> tuple[_Answer, str]:
+        """The answer to DESCRIBE, asked again with the password where `answer` wants one; and why there is no other."""
         if answer.status != _UNAUTHORIZED:
             return answer, ""
         try:
@@ -87,15 +99,18 @@ class Rtsp:
             return answer, f"its password cannot be read: {wrong.strerror or wrong}"
         except NoAnswer as wrong:
             return answer, str(wrong)
-        left = self._lockout.left(password) if password is not None else 0.0
-        if password is None or left:
-            return answer, "it asks for a user" if password is None else _refused(password, left)
-        answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
-        if answer.status != _UNAUTHORIZED:
-            self._lockout.accepted()
-            return answer, ""
-        self._lockout.refused(password)
-        return answer, _refused(password, self._lockout.left(password))
+        if password is None:
+            return answer, "it asks for a user"
+        both = {self._lockout, self._together}
+        async with self._together.turn:
+            left = max(each.left(password) for each in both)
+            if left:
+                return answer, _refused(password, left)
+            async with asyncio.timeout(self._timeout):
+                answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
+            for each in both:
+                each.refused(password) if answer.status == _UNAUTHORIZED else each.accepted()
+        return answer, _refused(password, self._lockout.left(password)) if answer.status == _UNAUTHORIZED else ""
 
     async def _asked(
         self,

@@ -165,6 +165,25 @@ def test_no_password_is_said_to_a_device_that_knows_basic_alone(recorder):
     assert not any(each.authorized for each in recorder.asked)
 
 
+def test_while_a_password_rests_the_reason_stays_and_the_device_is_still_asked_whether_it_is_there(recorder):
+    recorder.scheme = 'Basic realm="it"'
+    clock = SteppedClock()
+    made = contact(recorder, clock)
+    polled(made)
+    clock.step(60)
+    again = reading(polled(made))
+    assert again.why.startswith("it offers Basic, and we say a password by Digest alone")
+    assert again.why.endswith("; asked again in 29 min")
+    assert values([again])["device", "", "up"] == 1
+    with serving(WebDevice({})) as gone:
+        pass
+    made._login = Login(user=USER, password=Secret(PASSWORD), port=gone.port)
+    clock.step(60)
+    assert "refuses connections" in reading(polled(made)).why, (
+        "a device that is gone is not told as up for half an hour"
+    )
+
+
 def test_a_password_is_never_printed(recorder):
     made = contact(recorder, SteppedClock())
     assert PASSWORD not in repr(made.target) + repr(made.target.isapi.revealed())

@@ -170,6 +170,20 @@ def test_a_refused_password_is_said_once_and_the_clock_is_still_read(serve):
     assert camera.tokens == 2
 
 
+def test_a_refusal_in_words_we_do_not_know_is_not_provoked_again_either(serve, monkeypatch):
+    monkeypatch.setattr(
+        "tests.integration.test_onvif.FAULT", "<s:Fault><s:Reason>Authority failure</s:Reason></s:Fault>"
+    )
+    clock = SteppedClock()
+    camera = Camera(clock)
+    made = contact(serve(camera), clock, password="wrong")
+    for _ in range(5):
+        clock.step(60)
+        again = reading(polled(made))
+    assert camera.tokens == 1
+    assert again.why == "incomplete: GetDeviceInformation fails: Authority failure; asked again in 26 min"
+
+
 def test_a_device_without_media_service_is_still_who_it_is(serve):
     clock = SteppedClock()
     camera = Camera(clock)

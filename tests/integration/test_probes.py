@@ -235,6 +235,22 @@ def test_without_a_user_or_with_a_refused_one_the_camera_is_up_and_its_stream_un
     assert camera.said == 1, "devices lock accounts"
 
 
+def test_however_many_streams_a_recorder_has_a_wrong_password_is_said_twice_at_most():
+    camera = Camera()
+    wrong = {"user": USER, "password": Secret("wrong")}
+
+    async def steps() -> list[Any]:
+        async with await asyncio.start_server(camera, LOCAL, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            paths = [f"/Streaming/Channels/{channel}/101" for channel in range(16)]
+            probes = [ProbeSetting(rtsp=path, port=port, **wrong) for path in paths]
+            recorder = Target(name="nvr", address=LOCAL, use_snmp=False, probes=probes)
+            return await poll_once(recorder, {}, open_session=lambda _: pytest.fail("no SNMP"), clock=RealClock())
+
+    assert asyncio.run(steps())[0].why.count("credentials refused") == 16
+    assert camera.said == 2, "each more would bring the account nearer to its lock"
+
+
 def test_a_password_is_said_in_the_clear_only_where_a_person_allows_it():
     basic = 'Basic realm="it"'
     camera = Camera(scheme=basic)
