@@ -213,9 +213,11 @@ def test_damage_within_a_page_hides_the_rest_of_that_page_alone_and_is_said(
     content = bytearray(first.read_bytes())
     content[-100] ^= 1
     first.write_bytes(content)
-    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry in entries(tmp_path))
+    reader = Reader(tmp_path)
+    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry, _, _ in reader.more())
     assert ranges(tmp_path, LEFT)[-1] == (6, 6)
     assert len(ranges(tmp_path, LEFT)) < 6
+    assert list(reader.more()) == []  # Who follows is told once.
 
 
 def test_an_erased_log_book_begins_anew_under_the_running_agent(tmp_path: Path, clock: SteppedClock) -> None:
