@@ -29,6 +29,8 @@ from agent.logpage import CONFIRMED, LEFT
 from agent.logreading import Reader
 from agent.poller import Trouble
 from agent.settings import CONSENT, load
+from agent.traps.gate import Why
+from agent.traps.state import State
 from agent.waiting import waiting
 from forewarn import consent as consents
 from forewarn import wire
@@ -38,6 +40,7 @@ from forewarn.wire import Malformed, Record
 WEEK = 7 * 86_400_000
 """Milliseconds over which losses are told."""
 _DAY = 86_400_000
+_MOST_NAMED = 3
 
 
 class Departed(NamedTuple):
@@ -197,12 +200,26 @@ def _delivery(found: Found) -> Iterator[str]:
     else:
         yield "last left  nothing has left within what the log holds"
     yield f"disk       {said.stuck or ('takes our records' if found.runs else 'took our records')}"
+    if said.traps is not None:
+        yield from _traps(said.traps)
     if found.lately is not None:
         book = found.lately
         paused = f"; NOT WRITTEN NOW: {book.log_paused}; delivery goes on" if book.log_paused else ""
         yield f"log        {spoken.size(book.log_bytes)} of what left is kept here{paused}"
     if said.forged:
         yield f"forged     {said.forged:,} acknowledgements that the collector did not make were ignored"
+
+
+def _traps(hears: State) -> Iterator[str]:
+    tally = hears.tally
+    said = f"heard on port {hears.port}" if hears.port else f"NOT HEARD: {hears.why}"
+    again = f", {tally.repeated:,} of them the very same again" if tally.repeated else ""
+    yield f"traps      {said}; {tally.heard:,} read{again}"
+    for why, dropped in tally.dropped.items():
+        sources = {Why.STRANGER: tally.strangers, Why.TOO_MANY: {}, Why.BUSY: {}}.get(Why(why), tally.refused)
+        most = sorted(sources, key=lambda address: -sources[address])[:_MOST_NAMED]
+        named = f" ({', '.join(most)})" if most else ""
+        yield f"           {dropped:,} dropped: {why}{named}"
 
 
 def _devices(seen: Lately, now: int, troubled: Mapping[str, Trouble]) -> Iterator[str]:

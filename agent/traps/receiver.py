@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ from agent.traps.state import Tally
 
 LOOK = 0.25
 """Seconds between two looks at what has ended."""
+_ROOM = 4 * 1024 * 1024
+"""Octets asked for in the kernel for what is not read yet; it gives less where it is told so."""
 _RETRANSMITTED = 8
 """Copies of one inform that are answered when it is stored."""
 
@@ -89,6 +92,9 @@ class Receiver(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         self._transport = cast("asyncio.DatagramTransport", transport)
+        place = transport.get_extra_info("socket")
+        if place is not None:  # One that floods fills it before we can drop what it sends.
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
 
     def error_received(self, exc: Exception) -> None:
         """An answer could not be delivered: its device sends again, or not."""

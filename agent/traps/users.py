@@ -169,7 +169,8 @@ class _Engine:
             raise Unread(Why.MALFORMED) from wrong
         if isinstance(self._found, Unread):
             raise self._found
-        if self._found is None and (foreign or not self._carrier.sent or header.boots):
+        asks = not header.engine or not header.boots
+        if self._found is None and (foreign or not self._carrier.sent or not asks):
             raise Unread(Why.USER)
         return self._found
 

@@ -12,6 +12,8 @@ from collector.console.words import Say
 
 _SAID = {"device replaced": "event_replaced", "firmware changed": "event_firmware", "no SNMP": "event_no_snmp"}
 """The agent's words for an event → ours."""
+_HEAD = frozenset(("event", "zh", "severity", "instance", "repeated"))
+"""What stands in front of a trap's sentence, or nowhere."""
 
 
 def card_of(visit: Visit, device: str, rows: Sequence[Any]) -> None:
@@ -29,6 +31,8 @@ def card_of(visit: Visit, device: str, rows: Sequence[Any]) -> None:
 
 def told(text: Mapping[str, str], say: Say) -> str:
     """An event in a sentence; one of a newer agent in its own words."""
+    if "trap" in text or text.get("event") == "traps dropped":
+        return trap(text, say)
     word = _SAID.get(text.get("event", ""))
     what = text.get("what", "")
     named = say("event_engine") if what == "engine" else inventory_label(what, say)
@@ -37,3 +41,13 @@ def told(text: Mapping[str, str], say: Say) -> str:
         return say(word, what=named, **values) if word else " · ".join(text.values())
     except KeyError:
         return " · ".join(text.values())
+
+
+def trap(text: Mapping[str, str], say: Say) -> str:
+    """What a device reported by itself: what, where, and the rest of what it said, by name."""
+    known = text.get("zh") if say.language == "zh" else None
+    head = known or (say("event_unknown_trap") if text.get("event") == "unknown trap" else text.get("event", ""))
+    where = f" {text['instance']}" if text.get("instance") else ""
+    rest = [f"{name} {value}" for name, value in text.items() if name not in _HEAD and value != text.get("instance")]
+    again = [say("event_repeated", count=text["repeated"])] if text.get("repeated") else []
+    return " · ".join([f"{head}{where}", *again, *rest])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent import poller as polling
 from agent.poller import Poller, UnknownProfile, check, slot
 from agent.profile import shipped
 from agent.reading import Reading
@@ -58,6 +59,36 @@ def test_nothing_is_sent_to_a_device_that_the_consent_does_not_cover(responder):
     in_loop(steps)
 
 
+def test_a_consent_that_ends_while_a_slow_device_is_asked_ends_the_asking(responder):
+    device = recorded(responder, "ups.apc")
+    device.mood = Mood.DEAD
+    sink, allowed = Kept(), [True]
+
+    async def steps() -> None:
+        slow = target(device, "a", interval=Duration(30), timeout=Duration(0.1), retries=10)
+        poller = Poller(
+            [slow],
+            profiles=shipped(),
+            open_session=opener(),
+            sink=sink,
+            permit=lambda *_: None if allowed[0] else Refusal.STOPPED,
+            clock=RealClock(),
+        )
+        running = asyncio.create_task(poller.run())
+        poller.nudge("a")
+        await until(lambda: device.requests >= 2)
+        allowed[0] = False
+        await until(lambda: poller.state().refused == 1)
+        asked = device.requests
+        assert asked < 11, "before it had been asked as often as it would have been"
+        await asyncio.sleep(0.3)
+        assert device.requests == asked
+        assert sink.items == [], "nobody knows how that poll would have ended"
+        await ended(running)
+
+    in_loop(steps)
+
+
 def test_dead_devices_delay_nobody(responder):
     healthy = [recorded(responder, "ups.apc") for _ in range(8)]
     dead = [recorded(responder, "ups.apc") for _ in range(4)]
@@ -103,6 +134,80 @@ def test_polls_of_one_device_never_overlap_and_missed_slots_are_skipped(responde
         moments = [item.t for item in sink.items if isinstance(item, Reading)]
         assert moments == sorted(moments)
         assert min(b - a for a, b in itertools.pairwise(moments)) > 100, "no two at once"
+
+    in_loop(steps)
+
+
+def test_a_device_that_speaks_up_is_polled_at_once_and_a_storm_polls_it_once_in_five_seconds(responder, monkeypatch):
+    monkeypatch.setattr(polling, "CALM", 0.5)
+    sink = Kept()
+
+    async def steps() -> None:
+        devices = [target(recorded(responder, "ups.apc"), name, interval=Duration(3600)) for name in ("a", "b")]
+        poller = Poller(
+            devices, profiles=shipped(), open_session=opener(), sink=sink, permit=lambda *_: None, clock=RealClock()
+        )
+        running = asyncio.create_task(poller.run())
+        poller.nudge("nobody")
+        poller.nudge("a")
+        await until(lambda: len(sink.of("a")) == 1)
+        for _ in range(300):
+            poller.nudge("a")
+            await asyncio.sleep(0.004)
+        await until(lambda: len(sink.of("a")) >= 3)
+        polled = [item.t for item in sink.of("a")]
+        assert len(polled) <= 5, "300 in 1.2 s"
+        assert min(after - before for before, after in itertools.pairwise(polled)) >= 450
+        assert sink.of("b") == []
+        assert poller.kind("a") == "ups"
+        await ended(running)
+
+    in_loop(steps)
+
+
+def test_a_device_that_is_down_and_speaks_up_is_asked_and_polled_whole_when_it_answers(responder, monkeypatch):
+    monkeypatch.setattr(polling, "CALM", 0.05)
+    device = recorded(responder, "ups.apc")
+    device.mood = Mood.SILENT
+    sink = Kept()
+
+    async def steps() -> None:
+        mine = target(device, interval=Duration(3600), timeout=Duration(0.1))
+        poller = Poller(
+            [mine], profiles=shipped(), open_session=opener(), sink=sink, permit=lambda *_: None, clock=RealClock()
+        )
+        running = asyncio.create_task(poller.run())
+        for failed in range(1, 4):
+            poller.nudge("it")
+            await until(lambda wanted=failed: len(sink.of("it")) == wanted)
+        assert poller.state().down == 1
+        device.mood = Mood.HONEST
+        poller.nudge("it")
+        await until(lambda: sink.of("it")[-1].ok)
+        assert len(sink.of("it")) == 4
+        await ended(running)
+
+    in_loop(steps)
+
+
+def test_a_nudge_is_refused_where_polling_is(responder):
+    device, sink = recorded(responder, "ups.apc"), Kept()
+
+    async def steps() -> None:
+        mine = target(device, interval=Duration(3600))
+        poller = Poller(
+            [mine],
+            profiles=shipped(),
+            open_session=opener(),
+            sink=sink,
+            permit=lambda *_: Refusal.SCOPE,
+            clock=RealClock(),
+        )
+        running = asyncio.create_task(poller.run())
+        poller.nudge("it")
+        await until(lambda: poller.state().refused == 1)
+        assert (device.requests, sink.items) == (0, [])
+        await ended(running)
 
     in_loop(steps)
 
