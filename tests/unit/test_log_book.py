@@ -214,7 +214,8 @@ def test_damage_within_a_page_hides_the_rest_of_that_page_alone_and_is_said(
     content[-100] ^= 1
     first.write_bytes(content)
     reader = Reader(tmp_path)
-    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry, _, _ in reader.more())
+    found = list(reader.more())
+    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry, _, _ in found)
     assert ranges(tmp_path, LEFT)[-1] == (6, 6)
     assert len(ranges(tmp_path, LEFT)) < 6
     assert list(reader.more()) == []  # Who follows is told once.
