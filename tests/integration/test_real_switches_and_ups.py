@@ -26,7 +26,8 @@ M, E = "1.3.6.1.2.1", "1.3.6.1.4.1"
 SUBTREES = [
     *(f"{M}.{arcs}" for arcs in ("2", "10.7", "17.1", "31", "33", "47", "99", "105")),
     *(f"{E}.9.{arcs}" for arcs in ("5.1.4", "9.13", "9.48", "9.109.1.1", "9.402")),
-    *(f"{E}.{arcs}" for arcs in ("25506.2.6", "25506.2.14", "2011.5.25.31", "2011.5.25.195", "2011.6.174")),
+    *(f"{E}.{arcs}" for arcs in ("25506.2.6", "25506.2.14", "2011.10.2.6", "2011.10.2.14")),
+    *(f"{E}.{arcs}" for arcs in ("2011.5.25.31", "2011.5.25.195", "2011.6.174")),
     *(f"{E}.4881.1.1.10.2.{arcs}" for arcs in ("1", "21.1.2", "35", "36")),
     *(f"{E}.{arcs}" for arcs in ("534.1", "705.1", "318.1.1.26")),
 ]
@@ -58,6 +59,18 @@ def real(name: str, subtrees: Sequence[str] = SUBTREES) -> tuple[str, Values, di
 
 
 SWITCHES = {
+    # Its objects are under Huawei-3Com's number (`mib-style compatible`), those of the next one under H3C's.
+    "network/switch/h3c-e528-1": (
+        "switch.h3c",
+        28,
+        {
+            "host": {"": {"cpu_percent": 49.0, "memory_used_percent": 53.0}},
+            "sensor": {"Sensor1": {"temperature_celsius": 40.0}},
+            "fan": {"FAN1": {"status": 0.0, "status_code": 2.0}},
+            "psu": {"PSU1": {"status": 0.0, "status_code": 2.0}},
+        },
+        {"model": "H3C Switch E528", "serial": "210235A0GKC158000929", "firmware": "5.20 Release 1513P62"},
+    ),
     "network/switch/h3c-e528-2": (
         "switch.h3c",
         28,
