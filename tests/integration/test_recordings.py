@@ -71,6 +71,24 @@ def test_a_recorder_of_dahua_that_counts_in_gigabytes_has_as_large_disks_as_one_
     }
 
 
+def test_a_small_switch_of_cisco_with_older_firmware_tells_its_temperature_and_not_its_sensors_state_for_one():
+    rows = "1.3.6.1.4.1.9.6.1.101.53.15.1"
+    text = (RECORDINGS / "switch.cisco-small-business.snmprec").read_text()
+    plain = [line for line in text.splitlines() if not line.startswith(f"{rows}.")]
+    older = [f"{rows}.9.1|2|47", f"{rows}.9.2|2|0", f"{rows}.10.1|2|1", f"{rows}.10.2|2|2", f"{rows}.11.1|67|4711"]
+    with Responder() as responder:
+        sensors = polled_twice(responder.add("\n".join([*plain, *older])), "")["first"]["values"]["sensor"]
+    assert sensors == {"1": {"temperature_celsius": 47.0, "status": 0.0, "status_code": 1.0}}
+
+
+def test_a_supply_of_ruijie_whose_line_has_failed_is_critical():
+    text = (RECORDINGS / "switch.ruijie.snmprec").read_text()
+    failed = text.replace("10.2.1.1.18.1.2.3|2|5", "10.2.1.1.18.1.2.3|2|7")
+    with Responder() as responder:
+        supplies = polled_twice(responder.add(failed), "")["first"]["values"]["psu"]
+    assert supplies["Power supply 3"] == {"status": 2.0, "status_code": 7.0}
+
+
 @pytest.mark.parametrize("profile", sorted(shipped()))
 def test_every_recording_says_where_it_is_from(profile):
     first = (RECORDINGS / f"{profile}.snmprec").read_text().splitlines()[0]
