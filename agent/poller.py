@@ -4,7 +4,7 @@ The slot follows from the device's name, so that the load of a site is even and 
 that takes longer than the interval skips slots, it never stacks; a slow or dead device delays nobody but itself. One
 that is down is asked for a single object between its slots, and polled whole at once when it answers. A device that is
 read by several sources has a slot for each.
-Before each poll `permit` is asked, and what it refuses is not polled.
+Before each poll `permit` is asked, and each second while it lasts: what it refuses is not polled any further.
 
 Errors:
     UnknownProfile   a target that names a profile there is none of; raised by the constructor
@@ -17,9 +17,9 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from agent.beside import Beside, Company
 from agent.contact import Contact, OpenSession, Reachability
@@ -37,8 +37,11 @@ from forewarn.vocabulary import DeviceKind, Source, nearest
 __all__ = ["Permit", "Poller", "State", "Target", "Trouble", "UnknownProfile", "poll_once"]
 
 Permit = Callable[[Source, str | None], Refusal | None]
+_T = TypeVar("_T")
 _log = Log(__name__)
 _SAVE = 30.0
+_GLANCE = 1.0
+"""Seconds between two looks at the consent while a poll is under way: a slow device is left alone at once too."""
 _MOST_NAMED = 100
 CALM = 5.0
 """Seconds from one poll of a device to the next for which something asks between its slots."""
@@ -209,7 +212,7 @@ class Poller:
         """Asks a device that is down, between its slots."""
         if self._forbidden(contact):
             contact.health.answered()  # Nothing is known of it any more; with a consent it is polled whole again.
-        elif await contact.back():
+        elif await self._permitted(contact, contact.back()):
             await self._visit(contact)
 
     async def _visit(self, contact: Visited) -> None:
@@ -217,11 +220,38 @@ class Poller:
             return
         self._visited[id(contact)] = self._clock.monotonic()
         self._nudges[id(contact)].clear()
-        items = await contact.poll()
+        items = await self._permitted(contact, contact.poll())
+        if items is None:
+            return
         self._polls += 1
         self._tell(contact)
         for item in items:
             await self._sink.put(item)
+
+    async def _permitted(self, contact: Visited, asking: Awaitable[_T]) -> _T | None:
+        """What `asking` gives; None when the permission ended meanwhile."""
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(None)
+        timer: asyncio.TimerHandle
+
+        def glance() -> None:
+            nonlocal timer
+            if self._permit(contact.source, contact.target.address) is not None:
+                limit.reschedule(loop.time())
+            else:
+                timer = loop.call_later(_GLANCE, glance)
+
+        timer = loop.call_later(_GLANCE, glance)
+        try:
+            async with limit:
+                return await asking
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._forbidden(contact)
+            return None
+        finally:
+            timer.cancel()
 
     def _forbidden(self, contact: Visited) -> bool:
         name, address, source = contact.target.name, contact.target.address, contact.source

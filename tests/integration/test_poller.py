@@ -61,11 +61,11 @@ def test_nothing_is_sent_to_a_device_that_the_consent_does_not_cover(responder):
 
 def test_a_consent_that_ends_while_a_slow_device_is_asked_ends_the_asking(responder):
     device = recorded(responder, "ups.apc")
-    device.mood = Mood.DEAD
+    device.mood = Mood.SILENT
     sink, allowed = Kept(), [True]
 
     async def steps() -> None:
-        slow = target(device, "a", interval=Duration(30), timeout=Duration(0.1), retries=10)
+        slow = target(device, "a", interval=Duration(30), timeout=Duration(0.4), retries=10)
         poller = Poller(
             [slow],
             profiles=shipped(),
