@@ -213,12 +213,21 @@ def test_damage_within_a_page_hides_the_rest_of_that_page_alone_and_is_said(
     content = bytearray(first.read_bytes())
     content[-100] ^= 1
     first.write_bytes(content)
-    reader = Reader(tmp_path)
-    found = list(reader.more())
-    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry, _, _ in found)
+    assert any("000001.log is damaged from byte" in entry.text.get("state", "") for entry in entries(tmp_path))
     assert ranges(tmp_path, LEFT)[-1] == (6, 6)
     assert len(ranges(tmp_path, LEFT)) < 6
-    assert list(reader.more()) == []  # Who follows is told once.
+
+
+def test_who_follows_is_told_once_of_damage(tmp_path: Path, clock: SteppedClock) -> None:
+    book, blocks = started(tmp_path, clock), Blocks()
+    book.left(*blocks.next())
+    book.close()
+    (page,) = logpage.pages(tmp_path)
+    page.write_bytes(page.read_bytes()[:-1] + b"?")
+    reader = Reader(tmp_path)
+    told = [stored.entry.text.get("state", "") for stored in reader.more()]
+    assert told[-1].startswith("page 000001.log is damaged from byte")
+    assert list(reader.more()) == []
 
 
 def test_an_erased_log_book_begins_anew_under_the_running_agent(tmp_path: Path, clock: SteppedClock) -> None:
