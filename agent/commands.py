@@ -15,7 +15,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from agent import checking, consent_commands, device_commands, log_commands, profile_commands, status_commands
+from agent import (
+    checking,
+    consent_commands,
+    device_commands,
+    discover_commands,
+    log_commands,
+    profile_commands,
+    status_commands,
+)
 from agent.app import SystemClock, find_profiles
 from agent.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
@@ -40,6 +48,7 @@ app.command()(status_commands.status)
 app.command()(log_commands.log)
 app.command()(device_commands.match)
 app.command()(device_commands.record)
+app.command()(discover_commands.discover)
 app.add_typer(profile_commands.app, name="profiles")
 Config = Annotated[Path, typer.Option("--config", "-c", envvar="FOREWARN_AGENT_CONFIG", help="The agent's settings.")]
 _CONFIG = Path("agent.yaml")

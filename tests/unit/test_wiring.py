@@ -82,7 +82,7 @@ def test_nothing_is_joined_before_every_device_was_heard_or_had_its_time():
     assert site.told("cam-1")[-1] == {"mac": CAM} | FOUND
 
 
-@pytest.mark.parametrize("by_hand", [{"switch": "sw-2"}, {"switch": "sw-2", "switch_port": "7"}])
+@pytest.mark.parametrize("by_hand", [{"switch": "sw-2"}, {"switch": "sw-1", "switch_port": "7"}])
 def test_what_the_settings_say_is_never_changed(by_hand):
     site = Site(**by_hand)
     site.round()
