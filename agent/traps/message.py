@@ -56,7 +56,6 @@ class Heard(NamedTuple):
 
     version: str
     trap: str
-    uptime: int
     binds: list[tuple[str, str]]
     more: int
     respond: Callable[[], None] | None
@@ -127,10 +126,9 @@ def heard(version: str, given: Sequence[tuple[Any, Any]], respond: Callable[[], 
     first = dict(reversed(named))
     if TRAP not in first:
         raise Unread(Why.MALFORMED)
-    uptime = int(first[UPTIME]) if UPTIME in first else -1
     rest = [(oid, value) for oid, value in named if oid not in (UPTIME, TRAP, COMMUNITY)]
     binds = [(oid, said(value)) for oid, value in rest[:KEPT_OBJECTS]]
-    return Heard(version, str(first[TRAP]), uptime, binds, len(rest) - len(binds), respond)
+    return Heard(version, str(first[TRAP]), binds, len(rest) - len(binds), respond)
 
 
 def said(value: Any) -> str:

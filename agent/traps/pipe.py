@@ -60,8 +60,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 class Notice(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
     """One trap or inform, in the form of v2 (RFC 3584 section 3.1).
 
-    `t` is Unix milliseconds, `uptime` the device's own hundredths of a second (-1: it did not say), `binds` its
-    objects as text, of which `more` were left out. `repeated`: how often the very same came again since it was told.
+    `t` is Unix milliseconds, `binds` its objects as text, of which `more` were left out. `repeated`: how often the
+    very same came again since it was told.
     """
 
     id: int
@@ -70,7 +70,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
     version: str
     inform: bool
     trap: str
-    uptime: int
     binds: list[tuple[str, str]]
     more: int = 0
     repeated: int = 0

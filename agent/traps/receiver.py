@@ -154,7 +154,6 @@ class Receiver(asyncio.DatagramProtocol):
             version=found.version,
             inform=found.respond is not None,
             trap=found.trap,
-            uptime=found.uptime,
             binds=found.binds,
             more=found.more,
         )

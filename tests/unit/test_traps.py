@@ -27,7 +27,7 @@ LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
 
 
 def notice(trap: str, *binds: tuple[str, str], **changed: Any) -> Notice:
-    given = {"id": 1, "t": 0, "address": "127.0.0.1", "version": "2c", "inform": False, "uptime": 0}
+    given = {"id": 1, "t": 0, "address": "127.0.0.1", "version": "2c", "inform": False}
     return Notice(trap=trap, binds=list(binds), **(given | changed))
 
 
@@ -135,7 +135,7 @@ def test_what_a_device_says_is_bounded_and_readable():
     texts = [v2c.OctetString("硬盘".encode("gbk")), v2c.OctetString(b"\x00\x01\xff"), v2c.OctetString("x" * 2000)]
     binds = [(f"{name}.{at}", value) for at, value in enumerate([*texts, *[v2c.Integer(7)] * 60])]
     found = read(octets(v2c.SNMPv2TrapPDU(), UPTIME, TRAP, *binds), [b"other", b"site"], lambda _: None)
-    assert (found.trap, found.uptime, len(found.binds), found.more) == (LINK_DOWN, 55, KEPT_OBJECTS, 63 - KEPT_OBJECTS)
+    assert (found.trap, len(found.binds), found.more) == (LINK_DOWN, KEPT_OBJECTS, 63 - KEPT_OBJECTS)
     assert [value for _, value in found.binds[:2]] == ["硬盘", "00:01:ff"]
     assert len(found.binds[2][1]) == 256
 
@@ -222,6 +222,22 @@ def test_whoever_asks_who_we_are_is_told_and_nothing_is_made_of_it():
     assert len(sent) == 1
     assert bytes.fromhex(ORDER.engine) in sent[0]
     assert TOLD == []
+
+
+def test_engines_that_somebody_invents_are_forgotten_and_a_true_one_is_met_again(monkeypatch):
+    monkeypatch.setattr("agent.traps.users.ENGINES", 3)
+    told: list[Any] = []
+    receiver = Receiver(ORDER, told.append, monotonic=lambda: 1.0)
+    engine = bytes.fromhex("8000000001020304")
+    for number in range(6):
+        receiver.datagram_received(V3.replace(engine, engine[:-1] + bytes([number + 64])), ("10.0.0.1", 5000))
+    assert receiver.tally.dropped == {Why.USER: 6}
+    receiver.datagram_received(V3, ("10.0.0.1", 5000))
+    assert [notice.version for notice in told] == ["3"]
+    for number in range(6):
+        receiver.datagram_received(V3.replace(engine, engine[:-1] + bytes([number + 64])), ("10.0.0.1", 5000))
+    receiver.datagram_received(V3, ("10.0.0.1", 5000))
+    assert receiver.tally.repeated == 1
 
 
 def test_a_full_line_is_not_heaped_up():
