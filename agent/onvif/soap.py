@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
@@ -43,6 +44,7 @@ _WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
 _SECURITY = f"{_WSS}wssecurity-"
 _TOKEN = f"{_WSS}username-token-profile-1.0"
 _LONGEST = 256
+_SERVICE_PATH = re.compile(r"onvif/[\w./-]+", re.ASCII | re.IGNORECASE)
 
 
 def envelope(question: str, password: Password | None, now: float) -> bytes:
@@ -119,10 +121,13 @@ def mac(found: Element) -> str:
 
 
 def media_path(found: Element) -> str:
-    """The path of the media service (GetCapabilities): whatever host it names, we ask the device's own address."""
+    """The path of the media service (GetCapabilities): whatever host it names, we ask the device's own address.
+
+    Only one under `/onvif/` counts: who answers in the device's place must not choose what we say its password to.
+    """
     whole = text(found, ".//media/xaddr")
     path = whole.partition("://")[2].partition("/")[2] if "://" in whole else ""
-    return f"/{path}" if path and path.isascii() and not any(sign.isspace() for sign in path) else MEDIA
+    return f"/{path}" if _SERVICE_PATH.fullmatch(path) and ".." not in path else MEDIA
 
 
 def streams(found: Element) -> str:

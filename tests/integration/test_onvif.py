@@ -18,6 +18,7 @@ from agent.onvif import soap
 from agent.onvif.contact import Onvif
 from agent.reading import Happening, Reading
 from agent.target import Target
+from agent.xmltext import read as soap_read
 from forewarn.settings import Secret
 from forewarn.vocabulary import Source
 from tests.clocks import SteppedClock
@@ -199,6 +200,14 @@ def test_the_media_service_is_asked_at_the_device_s_own_address_whatever_it_name
     device = serve(Camera(clock))
     polled(contact(device, clock))
     assert [each.path for each in device.asked][-1] == "/onvif/media2"
+
+
+@pytest.mark.parametrize(
+    "path", ["cgi-bin/reboot.cgi", "onvif/../ISAPI/System/reboot", "onvif/media?action=reboot", ""]
+)
+def test_a_path_outside_its_services_is_never_asked_whoever_names_it(path):
+    answer = f"<a><Media><XAddr>http://127.0.0.1/{path}</XAddr></Media></a>"
+    assert soap.media_path(soap_read(answer.encode())) == soap.MEDIA
 
 
 def test_a_web_server_that_is_no_camera_is_named():
