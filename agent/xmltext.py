@@ -18,6 +18,7 @@ import msgspec
 DEEPEST = 40
 MOST = 50_000
 """Elements of one answer."""
+_TOO_LARGE = "its answer is larger than any we know"
 
 
 class Unreadable(ValueError):
@@ -38,7 +39,7 @@ def read(body: bytes) -> Element:
         nonlocal depth, count
         depth, count = depth + 1, count + 1
         if depth > DEEPEST or count > MOST:
-            raise Unreadable("its answer is larger than any we know")
+            raise Unreadable(_TOO_LARGE)
         built.start(_plain(name), {})
 
     def ended(name: str) -> None:
@@ -57,6 +58,10 @@ def read(body: bytes) -> Element:
         root = built.close()
     except (expat.ExpatError, AssertionError) as wrong:
         raise Unreadable(f"its answer is no XML: {wrong}") from None
+    except Unreadable:
+        raise
+    except (ValueError, LookupError) as wrong:
+        raise Unreadable(f"its answer is in an encoding that cannot be read: {wrong}") from None
     assert isinstance(root, Element)
     return root
 
@@ -66,6 +71,9 @@ def _plain(name: str) -> str:
 
 
 def _from_json(body: bytes) -> Element:
+    # Before each value but the first stands one of these: a mebibyte of them would take a hundred in memory.
+    if sum(map(body.count, (b",", b"[", b"{"))) >= MOST:
+        raise Unreadable(_TOO_LARGE)
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as wrong:
@@ -77,7 +85,7 @@ def _from_json(body: bytes) -> Element:
 
 def _put(parent: Element, name: str, value: Any, depth: int) -> None:
     if depth > DEEPEST:
-        raise Unreadable("its answer is larger than any we know")
+        raise Unreadable(_TOO_LARGE)
     if isinstance(value, list):
         for item in value:
             _put(parent, name, item, depth + 1)
