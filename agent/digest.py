@@ -79,7 +79,10 @@ class Answering:
         self._count = 0
 
     def header(self, method: str, uri: str) -> str:
-        """The value of Authorization for a request."""
+        """The value of Authorization for a request, a character for each octet: what is no ASCII goes as UTF-8.
+
+        What the device said comes back as it came, whatever its encoding.
+        """
         if self._challenge.scheme == "basic":
             return f"Basic {base64.b64encode(':'.join(self._password).encode()).decode()}"
         given = self._challenge.parameters
@@ -88,11 +91,11 @@ class Answering:
         self._count += 1
         count, own = f"{self._count:08x}", secrets.token_hex(8)
         secret = self._secret(hashed, own, session=algorithm.lower().endswith("-sess"))
-        parts = [secret, given["nonce"]]
+        uri, parts = _octets(uri), [secret, given["nonce"]]
         if "qop" in given:
             parts += [count, own, "auth"]
-        response = hashed(":".join([*parts, hashed(f"{method}:{uri}".encode())]).encode())
-        said = {"username": self._password.user, "realm": given["realm"], "nonce": given["nonce"], "uri": uri}
+        response = hashed(":".join([*parts, hashed(f"{method}:{uri}".encode("latin-1"))]).encode("latin-1"))
+        said = {"username": _octets(self._password.user), "realm": given["realm"], "nonce": given["nonce"], "uri": uri}
         said |= {"response": response} | ({"opaque": given["opaque"]} if "opaque" in given else {})
         words = [f'{name}="{_quoted(text)}"' for name, text in said.items()]
         words += [f"algorithm={algorithm}"] if "algorithm" in given else []
@@ -101,8 +104,9 @@ class Answering:
 
     def _secret(self, hashed: Callable[[bytes], str], own: str, *, session: bool) -> str:
         given = self._challenge.parameters
-        secret = hashed(f"{self._password.user}:{given['realm']}:{self._password.secret}".encode())
-        return hashed(f"{secret}:{given['nonce']}:{own}".encode()) if session else secret
+        user, password = map(_octets, self._password)
+        secret = hashed(f"{user}:{given['realm']}:{password}".encode("latin-1"))
+        return hashed(f"{secret}:{given['nonce']}:{own}".encode("latin-1")) if session else secret
 
 
 def _challenges(header: str) -> list[Challenge]:
@@ -122,6 +126,10 @@ def _answerable(challenge: Challenge) -> bool:
     given = challenge.parameters
     qops = [word.strip().lower() for word in given.get("qop", "auth").split(",")]
     return "nonce" in given and "realm" in given and "auth" in qops
+
+
+def _octets(text: str) -> str:
+    return text.encode().decode("latin-1")
 
 
 def _quoted(text: str) -> str:

@@ -218,11 +218,11 @@ class Web:
 
     async def _exchanged(self, method: str, path: str, body: bytes, kind: str) -> Answer:
         reader, writer = await self._open()
-        headers = [("Host", self._host), ("User-Agent", "forewarn"), ("Accept", "*/*")]
+        headers = [(b"Host", self._host.encode()), (b"User-Agent", b"forewarn"), (b"Accept", b"*/*")]
         if body:
-            headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
+            headers += [(b"Content-Type", kind.encode()), (b"Content-Length", str(len(body)).encode())]
         if self._answering is not None:
-            headers.append(("Authorization", self._answering.header(method, path)))
+            headers.append((b"Authorization", self._answering.header(method, path).encode("latin-1")))
         writer.write(self._http.send(h11.Request(method=method, target=path, headers=headers)) or b"")
         writer.write(b"".join(self._http.send(event) or b"" for event in _rest(body)))
         await writer.drain()

@@ -187,7 +187,9 @@ class _Turn:
             return await self._rows(group, str(group.path))
         found: dict[str, Row] = {}
         for name in list(self.rows.get(group.table, {})):
-            rows = await self._rows(group, group.path.replace("{instance}", quote(name, safe="")))
+            path = group.path.replace("{instance}", quote(name, safe=""))
+            rows = await self._rows(group, path)
+            self._answers.pop(path, None)  # One for each row would fill the memory.
             if rows:
                 found[name] = next(iter(rows.values()))
         return found
@@ -205,7 +207,9 @@ class _Turn:
             Denied: the device refuses us now.
         """
         lacks = self._known.lacks
-        if self._broken or self._at < lacks.get(path, -math.inf):
+        for gone in [each for each, until in lacks.items() if self._at >= until]:
+            del lacks[gone]
+        if self._broken or path in lacks:
             return None
         try:
             answer = await self._device.asked(self._web, path)

@@ -122,8 +122,10 @@ class Rtsp:
         self._turn += 1
         lines = [f"{method} {self._whole} RTSP/1.0", f"CSeq: {self._turn}", "User-Agent: forewarn"]
         lines += ["Accept: application/sdp"] if method == "DESCRIBE" else []
-        lines += [f"Authorization: {answering.header(method, self._whole)}"] if answering is not None else []
-        writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+        said = [line.encode() for line in lines]
+        if answering is not None:
+            said.append(b"Authorization: " + answering.header(method, self._whole).encode("latin-1"))
+        writer.write(b"".join(line + b"\r\n" for line in [*said, b""]))
         await writer.drain()
         head, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
         found = _HEAD.match(head)

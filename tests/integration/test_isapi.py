@@ -184,6 +184,23 @@ def test_while_a_password_rests_the_reason_stays_and_the_device_is_still_asked_w
     )
 
 
+def test_a_user_beyond_ascii_is_refused_or_taken_like_any_other(recorder):
+    login = Login(user="张", password=Secret(PASSWORD), port=recorder.port)
+    assert reading(polled(contact(recorder, SteppedClock(), isapi=login))).why == "credentials refused for user `张`"
+
+
+def test_a_device_that_renames_its_disks_for_ever_fills_no_memory(recorder):
+    clock = SteppedClock()
+    made = contact(recorder, clock)
+    disks = next(path for path in recorder.answers if path.endswith("/Storage"))
+    shown = recorder.answers[disks]
+    for number in range(5):
+        recorder.answers[disks] = shown.replace("<id>", f"<id>{number}-")
+        polled(made)
+        clock.step(2 * 3600)
+    assert sum("SMARTTest" in path for path in made._showing.lacks) == 2, "those of the last poll, and of no other"
+
+
 def test_a_password_is_never_printed(recorder):
     made = contact(recorder, SteppedClock())
     assert PASSWORD not in repr(made.target) + repr(made.target.isapi.revealed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -63,3 +64,16 @@ def test_basic_is_answered_only_where_it_is_allowed():
 def test_what_cannot_be_answered_is_not(header):
     with pytest.raises(NoAnswer):
         chosen([header])
+
+
+def test_names_beyond_ascii_are_said_in_utf_8_and_a_realm_comes_back_as_it_came(monkeypatch):
+    monkeypatch.setattr(digest.secrets, "token_hex", lambda _: "c")
+    realm = "海康".encode("gbk")
+    challenge = chosen(['Digest realm="' + realm.decode("latin-1") + '", nonce="n", qop="auth"'])
+    header = Answering(challenge, Password("张", "秘密")).header("GET", "/").encode("latin-1")
+    assert 'username="张"'.encode() in header
+    assert b'realm="' + realm + b'"' in header
+    one = hashlib.md5("张:".encode() + realm + ":秘密".encode()).hexdigest()
+    two = hashlib.md5(b"GET:/").hexdigest()
+    response = hashlib.md5(f"{one}:n:00000001:c:auth:{two}".encode()).hexdigest()
+    assert response.encode() in header
