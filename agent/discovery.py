@@ -42,7 +42,7 @@ WAIT = 1.0
 """Seconds for an answer."""
 _AT_ONCE = 128
 _GLANCE = 0.2
-_GENERIC = frozenset({"generic", "generic.host", "camera.generic", "switch.generic"})
+_GENERIC = frozenset({"generic", "generic.host", "generic.network", "camera.generic", "switch.generic"})
 
 
 class Halted(Exception):

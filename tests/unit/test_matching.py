@@ -46,6 +46,52 @@ def test_the_most_particular_profile_that_fits_wins(known, profile):
     assert found(known).profile.id == profile
 
 
+BRIDGE = {"1.3.6.1.2.1.17.1.2.0": 2}
+HUAWEI = "1.3.6.1.4.1.2011.2"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        # As recorded: an ME60 without a description, an ACU2; as in public lists: an AR1220, an NE40E, an NE20E.
+        *({OBJECT_ID: f"{HUAWEI}.{number}"} for number in ("89.5", "240.7", "224.1", "62.2.5", "88.2")),
+        {
+            OBJECT_ID: "1.3.6.1.4.1.25506.1.264",
+            DESCRIPTION: b"H3C Comware Platform Software, Software H3C WX6103. Product",
+        },
+        {
+            OBJECT_ID: "1.3.6.1.4.1.25506.1.612",
+            DESCRIPTION: b"H3C Comware Platform Software LSQ1WCMD0. Product Version",
+        },
+        {
+            OBJECT_ID: "1.3.6.1.4.1.25506.1.1",
+            DESCRIPTION: b"H3C Comware Platform Software, Software Version 7.1.064, Release 5435\r\nH3C WX5540H",
+        },
+    ],
+)
+def test_routers_and_controllers_of_wireless_access_points_are_no_switches_though_they_bridge(known):
+    fit = found(known | BRIDGE)
+    assert (fit.profile.id, fit.profile.kind) == ("generic.network", "other")
+
+
+@pytest.mark.parametrize(
+    ("object_id", "description", "profile"),
+    [
+        (f"{HUAWEI}.23.276", b"S5720-36C-EI-AC", "switch.huawei"),
+        (f"{HUAWEI}.279.3", b"S12704", "switch.huawei"),
+        (f"{HUAWEI}.239.1", b"CE6850", "switch.huawei"),
+        ("1.3.6.1.4.1.25506.1.578", b"H3C Switch E528 Software Version 5.20", "switch.h3c"),
+        (
+            "1.3.6.1.4.1.25506.1.1",
+            b"H3C Comware Platform Software, Version 7.1.070\r\nH3C S5560S-28P-PWR",
+            "switch.h3c",
+        ),
+    ],
+)
+def test_switches_of_the_same_makers_stay_switches(object_id, description, profile):
+    assert found({OBJECT_ID: object_id, DESCRIPTION: description} | BRIDGE).profile.id == profile
+
+
 def test_why_a_profile_fits_does_not_change_with_what_a_counter_shows():
     probe = "1.3.6.1.2.1.25.1.1.0"
     reasons = {found({probe: ticks}).why for ticks in (1, 2)}
