@@ -12,6 +12,7 @@ Errors: those of `agent.snmp.session`, but for a table without an end, of which 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -150,7 +151,10 @@ def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) 
     Returns:
         By name of the device. No device hangs on itself.
     """
-    owners = {plain: name for name, given in macs.items() if (plain := plain_mac(given))}
+    plain_macs = {name: plain for name, given in macs.items() if (plain := plain_mac(given))}
+    shared = Counter(plain_macs.values())
+    # One address of two devices is mostly that of a router before them: it tells where neither hangs.
+    owners = {plain: name for name, plain in plain_macs.items() if shared[plain] == 1}
     places = {
         switch: {owners[plain]: each.port for each in knows if (plain := plain_mac(each.mac)) in owners}
         for switch, knows in switches.items()

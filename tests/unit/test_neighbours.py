@@ -53,6 +53,11 @@ def test_a_link_says_whether_the_device_told_it_or_the_switch_learnt_it():
     assert (found["cam-1"].by, found["cam-2"].by) == ("lldp", "fdb")
 
 
+def test_an_address_that_two_devices_have_tells_where_neither_hangs():
+    switches = {"sw-1": [*learnt("gi1", CAM1), *learnt("gi2", NVR)]}
+    assert neighbours.links(switches, MACS | {"cam-9": CAM1}).keys() == {"nvr"}
+
+
 def test_no_device_hangs_on_itself_and_addresses_that_are_none_are_nobody_s():
     assert neighbours.links({"sw-2": learnt("gi1", SW2, "not a mac")}, MACS | {"odd": "not a mac", "bare": ""}) == {}
 
