@@ -5,6 +5,7 @@ Errors: none; mistakes are `Wrong` of `forewarn.settings`, for whoever read the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -106,6 +107,25 @@ def _wrong_group(group: Group) -> Iterator[Wrong]:
             yield from _wrong_column(name, link, names)
             if (group.every or link.every) is not None and link.type in (*COUNTERS, "clock"):
                 yield name.wrong(f"`{name}` is a {link.type}, which is read at every poll: it cannot have `every`")
+    yield from _wrong_order(group)
+
+
+def _wrong_order(group: Group) -> Iterator[Wrong]:
+    """Formulas are reckoned from above to below, `raw` ones first: one that needs a later one would never have a value."""
+    ahead = {str(name) for name, column in group.all_columns() if any(link.value for link in column.chain())}
+    for name, column in group.all_columns():
+        for link in column.chain():
+            for word in sorted(_words(link) & ahead):
+                yield name.wrong(f"`{name}` needs `{word}`, a formula that does not stand above it: put that one first")
+        ahead.discard(str(name))
+
+
+def _words(column: Column) -> frozenset[str]:
+    """The columns that a formula needs."""
+    try:
+        return parse(column.value).names if column.value is not None else frozenset()
+    except FormulaError:
+        return frozenset()
 
 
 def _wrong_rows(group: Group) -> Iterator[Wrong]:
@@ -199,6 +219,12 @@ def _wrong_codes(name: Marked, column: Column) -> Iterator[Wrong]:
 def _wrong_numbers(name: Marked, column: Column) -> Iterator[Wrong]:
     if column.range and (len(column.range) != 2 or column.range[0] >= column.range[1]):  # noqa: PLR2004 - a pair
         yield name.wrong(f"`range` of `{name}` is [lowest, highest]")
+    if not all(scale and math.isfinite(scale) for scale in (column.scale, *column.alt_scale)):
+        yield name.wrong(
+            f"`scale` and `alt_scale` of `{name}` are what a value is multiplied by: neither 0 nor endless"
+        )
+    if any(math.isnan(end) for end in column.range):
+        yield name.wrong(f"`range` of `{name}` has an end that is no number")
     if column.alt_scale and not column.range:
         yield name.wrong(f"`alt_scale` of `{name}` needs a `range` to be judged by")
     if column.alt_scale and column.type not in _SCALED:

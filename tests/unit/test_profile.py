@@ -64,6 +64,23 @@ def refused(text: str) -> str:
             HEAD + "scalars:\n" + COLUMN + "      load1: {oid: 1.3.6.1, type: gauge, alt_scale: [0.1]}\n",
             "`alt_scale` of `load1` needs a `range`",
         ),
+        (
+            HEAD + "scalars:\n" + COLUMN + "      load1: {oid: 1.3.6.1, type: gauge, scale: 0}\n",
+            "x.yaml:8:7: `scale` and `alt_scale` of `load1` are what a value is multiplied by: neither 0 nor endless",
+        ),
+        (
+            HEAD + "scalars:\n" + COLUMN + "      load1: {oid: 1.3.6.1, type: gauge, range: [nan, 5]}\n",
+            "x.yaml:8:7: `range` of `load1` has an end that is no number",
+        ),
+        (
+            HEAD + "scalars:\n" + COLUMN + "      load1: {value: 2 * load5}\n      load5: {value: 3 * load15}\n"
+            "      load15: {oid: 1.3.6.1, type: gauge}\n",
+            "x.yaml:8:7: `load1` needs `load5`, a formula that does not stand above it: put that one first",
+        ),
+        (
+            HEAD + "scalars:\n" + COLUMN + "      load1: {value: 2 * load1}\n",
+            "x.yaml:8:7: `load1` needs `load1`, a formula that does not stand above it",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text, said):
