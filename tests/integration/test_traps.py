@@ -52,6 +52,7 @@ class Site:
         self.nudged: list[str] = []
         self.refusal: Refusal | None = None
         self.refused_address = ""
+        self.noted: list[str | None] = []
         tell = traps.pop("tell", 60.0)
         given = traps.pop("credentials_given", {})
         settings = Settings(
@@ -68,7 +69,7 @@ class Site:
             settings,
             sink=self.spool,
             permit=self.permit,
-            refuses=self.permit,
+            refuses=self.refuses,
             clock=RealClock(),
             nudge=self.nudged.append,
             kind=lambda _: DeviceKind.SWITCH,
@@ -76,6 +77,10 @@ class Site:
         )
 
     def permit(self, source: Source, address: str | None) -> Refusal | None:
+        self.noted.append(address)
+        return self.refuses(source, address)
+
+    def refuses(self, source: Source, address: str | None) -> Refusal | None:
         assert source is Source.TRAP
         return Refusal.ADDRESS if address is not None and address == self.refused_address else self.refusal
 
@@ -283,6 +288,7 @@ def test_an_inform_that_the_guard_refuses_is_not_answered():
             sent = await site.send(*INFORM, LINK_DOWN, name="snmpinform")
             assert "Timeout" in sent.stderr
             assert (site.texts, site.nudged) == ([], [])
+            assert "127.0.0.1" in site.noted, "for the customer to read in the status"
 
     asyncio.run(steps())
 

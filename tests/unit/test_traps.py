@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import encoder
+from pysnmp.entity import config
 from pysnmp.proto.api import v2c
 
 from agent.credential import Access
@@ -226,12 +227,21 @@ def test_whoever_asks_who_we_are_is_told_and_nothing_is_made_of_it():
 
 def test_engines_that_somebody_invents_are_forgotten_and_a_true_one_is_met_again(monkeypatch):
     monkeypatch.setattr("agent.traps.users.ENGINES", 3)
+    forgotten: list[str] = []
+    forget = config.delete_v3_user
+
+    def noted(engine: Any, user: str, whose: Any) -> None:
+        forgotten.append(bytes(whose).hex()[-2:])
+        forget(engine, user, whose)
+
+    monkeypatch.setattr(config, "delete_v3_user", noted)
     told: list[Any] = []
     receiver = Receiver(ORDER, told.append, monotonic=lambda: 1.0)
     engine = bytes.fromhex("8000000001020304")
     for number in range(6):
         receiver.datagram_received(V3.replace(engine, engine[:-1] + bytes([number + 64])), ("10.0.0.1", 5000))
     assert receiver.tally.dropped == {Why.USER: 6}
+    assert forgotten == ["40", "41", "42"], "the one heard longest ago first"
     receiver.datagram_received(V3, ("10.0.0.1", 5000))
     assert [notice.version for notice in told] == ["3"]
     for number in range(6):
