@@ -181,7 +181,7 @@ class Listener:
         elif isinstance(told, Tally):
             self._state = msgspec.structs.replace(self._state, tally=told)
         elif isinstance(told, Over):
-            text = {"event": "traps dropped", "zh": "陷阱过多,已丢弃", "severity": "warning", "count": str(told.count)}
+            text = {"event": "traps dropped", "zh": "陷阱过多，已丢弃", "severity": "warning", "count": str(told.count)}
             text["why"] = f"more than {self._settings.traps.rate:g} a second"
             await self._put(self._clock.now(), told.address, text)
 

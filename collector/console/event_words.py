@@ -5,9 +5,9 @@ from __future__ import annotations
 EVENTS: dict[str, tuple[str, str]] = {
     "events": ("设备事件", "What happened"),
     "event_what": ("事件", "Event"),
-    "event_replaced": ("设备已更换({what}:{before} → {after})", "Device replaced ({what}: {before} → {after})"),
-    "event_firmware": ("固件已变更:{before} → {after}", "Firmware changed: {before} → {after}"),
-    "event_no_snmp": ("设备在线,但 SNMP 不应答:{why}", "The device is there, its SNMP is not: {why}"),
+    "event_replaced": ("设备已更换（{what}：{before} → {after}）", "Device replaced ({what}: {before} → {after})"),
+    "event_firmware": ("固件已变更：{before} → {after}", "Firmware changed: {before} → {after}"),
+    "event_no_snmp": ("设备在线，但 SNMP 不应答：{why}", "The device is there, its SNMP is not: {why}"),
     "event_unknown_trap": ("未知陷阱", "Unknown trap"),
     "event_repeated": ("5 秒内重复 {count} 次", "the same again {count} times within 5 s"),
     "event_engine": ("SNMP 引擎标识", "SNMP engine"),

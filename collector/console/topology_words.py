@@ -5,7 +5,7 @@ from __future__ import annotations
 TOPOLOGY: dict[str, tuple[str, str]] = {
     "topology": ("连接关系", "What hangs on what"),
     "topology_none": (
-        "尚无设备说明连接关系:可在代理的设置中填写 switch、recorder、ups。",
+        "尚无设备说明连接关系：可在代理的设置中填写 switch、recorder、ups。",
         "No device says what it hangs on: give switch, recorder and ups in the agent's settings.",
     ),
     "by_switch": ("按交换机", "By switch"),
@@ -19,7 +19,7 @@ TOPOLOGY: dict[str, tuple[str, str]] = {
     "channel_at": ("通道 {at}", "channel {at}"),
     "place_at": ("端口或通道", "Port or channel"),
     "place_switch_dark": ("所接交换机也无应答", "Its switch does not answer either"),
-    "place_port_up": ("端口正常,设备无应答", "Dark behind a healthy port"),
+    "place_port_up": ("端口正常，设备无应答", "Dark behind a healthy port"),
     "place_port_down": ("所接端口未连通", "Its port has no link"),
     "place_loop": ("连接关系成环", "Its links lead back to itself"),
     "place_unknown": ("没有此设备", "no such device"),

@@ -110,7 +110,7 @@ SCRIPT = (
         answers=False,
         told={
             "en": "cam-dock-3 stops answering behind a healthy switch port (simulated): a ticket follows in 3 min",
-            "zh": "cam-dock-3 停止应答, 交换机端口正常(模拟): 3 分钟后生成工单",
+            "zh": "cam-dock-3 停止应答，交换机端口正常（模拟）：3 分钟后生成工单",
         },
     ),
     Act(
@@ -119,14 +119,14 @@ SCRIPT = (
         answers=False,
         told={
             "en": "sw-1 stops answering, and all cameras behind it (simulated)",
-            "zh": "sw-1 停止应答, 其下所有摄像机随之离线(模拟)",
+            "zh": "sw-1 停止应答，其下所有摄像机随之离线（模拟）",
         },
     ),
     Act(
         900,
         (_SWITCH, *_CAMERAS, _OFFICE),
         answers=True,
-        told={"en": "sw-1 and all cameras answer again (simulated)", "zh": "sw-1 与所有摄像机恢复应答(模拟)"},
+        told={"en": "sw-1 and all cameras answer again (simulated)", "zh": "sw-1 与所有摄像机恢复应答（模拟）"},
     ),
 )
 

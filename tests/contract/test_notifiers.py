@@ -27,7 +27,7 @@ NOTICE = Notice(
     device="nvr1",
     rule="volume.filling",
     title={"zh": "nvr1 的 /data 约 41 小时后写满", "en": "nvr1: /data is full in about 41 h"},
-    body={"zh": "新工单 (严重)\n建议: 扩容", "en": "New ticket (critical)\nAdvice: extend storage"},
+    body={"zh": "新工单（严重）\n建议：扩容", "en": "New ticket (critical)\nAdvice: extend storage"},
     occurred_at=START,
     recorded_at=START + 1000,
 )
@@ -82,7 +82,7 @@ def channel(request):
 def test_a_notice_arrives_once_in_both_languages_under_its_id(channel):
     channel.notifier.send(NOTICE)
     (text,) = channel.texts()
-    assert "建议: 扩容" in text
+    assert "建议：扩容" in text
     assert "Advice: extend storage" in text
     assert NOTICE.id in text
 

@@ -56,7 +56,7 @@ def test_a_ticket_is_marked_with_a_common_reason_found_by_its_mark_and_unmarked(
     engineer.press_until("标记为误报", lambda: engineer.has(WORDS), "its dialog is there")
     engineer.press_until("标记为误报", lambda: "请填写内容" in engineer.text(), "a reason is asked for", DIALOG)
     assert kinds(shown, id_) == ["opened"]
-    chosen = f"{DIALOG}//div[contains(@class,'q-radio') and contains(., '现场正在维护')]"
+    chosen = f"{DIALOG}//div[contains(@class,'q-radio') and contains(., '现场作业')]"
     engineer.until(lambda: engineer.driver.find_elements("xpath", chosen), "the common reasons")[0].click()
     engineer.fill(WORDS, "UPS 换电池")
     engineer.press_until("标记为误报", lambda: "marked_false" in kinds(shown, id_), "it is marked", DIALOG)
@@ -64,7 +64,7 @@ def test_a_ticket_is_marked_with_a_common_reason_found_by_its_mark_and_unmarked(
     assert (marked["state"], marked["false_by"], marked["false_why"]) == (
         "resolved",
         "Mei",
-        "现场正在维护 - UPS 换电池",
+        "现场作业 - UPS 换电池",
     )
     engineer.prefer("en")
     engineer.open(f"/tickets/{id_}")
@@ -128,6 +128,6 @@ def test_a_rule_says_what_it_does_what_it_costs_and_how_often_it_was_right(
     file = tmp_path / "rules.csv"
     engineer.press_until("导出 CSV", file.is_file, "the file is there")
     lines = file.read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0].startswith("规则,工单内容,处理中,总计,误报,准确率(90 天),准确率(全部),序列数,每序列状态,状态合计")
+    assert lines[0].startswith("规则,工单内容,处理中,总计,误报,准确率（90 天）,准确率（全部）,序列数,每序列状态,状态合计")
     assert len(lines) == 1 + len(shown.get("/rules")["items"])
     assert engineer.complaints == []

@@ -13,7 +13,7 @@ from tests.e2e.browser import Browser, browser
 
 WORDS = {
     "en": ("Dark behind a healthy port", "no such device", "By recorder", "By UPS", "No UPS given", "Only trouble"),
-    "zh": ("端口正常,设备无应答", "没有此设备", "按录像机", "按 UPS", "未说明供电 UPS", "仅显示异常"),
+    "zh": ("端口正常，设备无应答", "没有此设备", "按录像机", "按 UPS", "未说明供电 UPS", "仅显示异常"),
 }
 
 

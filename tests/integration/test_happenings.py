@@ -66,15 +66,15 @@ def _later(told_now: list[Happened]) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("text", "chinese", "english"),
     [
-        (REPLACED, "设备已更换(序列号:A1 → B2)", "Device replaced (Serial number: A1 → B2)"),
+        (REPLACED, "设备已更换（序列号：A1 → B2）", "Device replaced (Serial number: A1 → B2)"),
         (
             REPLACED | {"event": "firmware changed"},
-            "固件已变更:A1 → B2",
+            "固件已变更：A1 → B2",
             "Firmware changed: A1 → B2",
         ),
         (
             {"event": "no SNMP", "why": "authentication failed"},
-            "设备在线,但 SNMP 不应答:authentication failed",
+            "设备在线，但 SNMP 不应答：authentication failed",
             "The device is there, its SNMP is not: authentication failed",
         ),
         ({"event": "something newer", "why": "because"}, "something newer · because", "something newer · because"),

@@ -87,7 +87,7 @@ def test_every_refusal_and_every_part_of_the_collector_has_its_words() -> None:
     needed |= {f"{what}_{part}" for part in parts for what in ("part", "trouble")}
     assert needed - set(WORDS) == set()
     kept = "unknown_consent: consent `c-9` is not registered for site `depot` under a trusted key"
-    assert refusal_told(kept, Say("zh")) == "授权未登记,或签名公钥不受信任:请登记授权 (c-9, depot)"
+    assert refusal_told(kept, Say("zh")) == "授权未登记，或签名公钥不受信任：请登记授权 (c-9, depot)"
     assert refusal_told("forked", Say("en")) == "two agents share one spool: a machine was cloned or restored"
     assert [refusal_told(text, Say("zh")) for text in ("", "of another version: x")] == ["", "of another version: x"]
 
