@@ -9,6 +9,7 @@ import pytest
 
 import bench
 from bench import __main__ as face
+from bench import soak
 
 PART = """
 TARGETS = {"cost_ns": "<= 100", "share": "0.85..0.95", "rate": ">= 10", "noted": "seen"}
@@ -41,6 +42,30 @@ def test_the_last_line_is_one_object_with_figures_targets_and_machine(
 def test_without_json_it_prints_the_table_alone(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert face.main([part]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["cost_ns", "90", "<=", "100", "met"]
+
+
+def test_a_benchmark_takes_the_numbers_it_asks_for_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "part_with_options.py").write_text(
+        "TARGETS = {}\nOPTIONS = {'devices': 1000}\ndef run(*, quick, devices):\n    return {'devices': float(devices)}\n"
+    )
+    monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
+    assert face.main(["part_with_options"]) == 0
+    assert face.main(["part_with_options", "--devices", "30"]) == 0
+    assert capsys.readouterr().out.split() == ["devices", "1,000", "devices", "30"]
+    with pytest.raises(SystemExit) as ended:
+        face.main(["part_with_options", "--dead", "3"])
+    assert ended.value.code == 2
+    assert "--dead" in capsys.readouterr().err
+
+
+def test_memory_that_grows_has_a_slope_above_its_error_and_memory_that_sways_has_none() -> None:
+    sway = [3.0, -2.0, 1.0, -3.0, 2.0]
+    flat, error = soak.slope_of([(float(at), 100.0 + sway[at // 10 % 5]) for at in range(100)])
+    assert flat - error < 0 < flat + error
+    grown, error = soak.slope_of([(float(at), 100.0 + 0.5 * at + sway[at // 10 % 5]) for at in range(100)])
+    assert 0 < grown - error < 0.5 < grown + error
 
 
 def test_a_name_that_is_no_benchmark_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
