@@ -4,6 +4,7 @@ A benchmark is a module of this package with
 
     TARGETS: dict[str, str]                          figure → "<= 10" or ">= 600000" (as text) or a bare number to note
     def run(*, quick: bool) -> dict[str, float]      its figures; `quick` takes under 45 s on two cores
+    OPTIONS: dict[str, int]                          whole numbers it takes besides (`--devices 300`), if any, by keyword
 
 With `--json` the last line is one object: {"bench", "figures", "targets", "machine"}. The exit code is 0 when it
 measured, whatever the figures: a benchmark reports, it does not judge. It is 2 when NAME is none of ours.
@@ -40,10 +41,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("name", metavar="NAME", choices=names(), help=", ".join(names()))
     parser.add_argument("--quick", action="store_true", help="under 45 s on two cores, the same figures")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    asked = parser.parse_args(words)
+    asked, _ = parser.parse_known_args(words)
     part = importlib.import_module(f"bench.{asked.name}")
+    options: dict[str, int] = getattr(part, "OPTIONS", {})
+    for option, usual in options.items():
+        parser.add_argument(f"--{option}", type=int, default=usual, metavar="N", help=f"{usual} when left out")
+    asked = parser.parse_args(words)
     load = os.getloadavg()[0]
-    figures: dict[str, float] = part.run(quick=asked.quick)
+    figures: dict[str, float] = part.run(quick=asked.quick, **{option: getattr(asked, option) for option in options})
     print(table(figures, part.TARGETS))
     if asked.json:
         said = {"bench": asked.name, "figures": figures, "targets": part.TARGETS, "machine": machine(load)}

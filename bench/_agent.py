@@ -29,8 +29,8 @@ def most_resident(places: Sequence[tuple[str, int]], *, rounds: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port = free_port()
-        _write_settings(folder, port, places)
-        with _broker(folder / "broker", port) as connected:
+        write_settings(folder, port, places)
+        with broker(folder / "broker", port) as connected:
             command = [sys.executable, "-m", "forewarn", "agent", "run", "--config", "agent.yaml"]
             agent = Running(command, folder)
             with ending(agent):
@@ -55,7 +55,7 @@ def _watched(agent: Running, records: int, *, connected: bool) -> float:
 
 
 @contextlib.contextmanager
-def _broker(folder: Path, port: int) -> Iterator[bool]:
+def broker(folder: Path, port: int) -> Iterator[bool]:
     """Runs mosquitto when it is installed; gives whether it is."""
     found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + SYSTEM)
     if found is None:
@@ -68,7 +68,8 @@ def _broker(folder: Path, port: int) -> Iterator[bool]:
         yield True
 
 
-def _write_settings(folder: Path, port: int, places: Sequence[tuple[str, int]]) -> None:
+def write_settings(folder: Path, port: int, places: Sequence[tuple[str, int]], *, only_devices: bool = False) -> None:
+    """Settings, consent and folders of an agent; `only_devices`: no records of its host and of itself."""
     private, public = new_key()
     now = int(time.time() * 1000)
     draft = Consent(
@@ -91,8 +92,8 @@ def _write_settings(folder: Path, port: int, places: Sequence[tuple[str, int]]) 
         "folder": "agent",
         "broker": {"host": "127.0.0.1", "port": port},
         "trusted_keys": [public],
-        "report": "1s",
-        "host": {"interval": "1s"},
+        "report": "1h" if only_devices else "1s",
+        "host": {"enabled": False} if only_devices else {"interval": "1s"},
         "devices": [
             {"name": f"sw-{at}", "address": address, "port": udp, "interval": f"{INTERVAL}s", "timeout": "1s"}
             for at, (address, udp) in enumerate(places)
