@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Iterable
 
 from agent.clockface import moment
@@ -25,6 +26,8 @@ _UNCLEAR = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
 """Twelve thousand here, twelve and a bit there: nobody can tell."""
 _CHINESE = re.compile(r"[\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef\u00b7\u2010-\u2026]*")
 """ASCII, Chinese characters and their punctuation: what else GB18030 holds is octets that look like it."""
+_OPAQUE = {b"\x9f\x78\x04": ">f", b"\x9f\x79\x08": ">d"}
+"""Float and double wrapped in an Opaque (draft-perkins-opaque), as net-snmp tells them: their first octets."""
 _ENDS = "\0 \t\r\n"
 _MAC = 6
 _BETWEEN = re.compile(r"[-:. ]")
@@ -118,14 +121,20 @@ def code(value: Value) -> float | None:
 
 def number(value: Value) -> float | None:
     """A number of the SMI, or written in digits."""
-    if isinstance(value, bytes):
-        try:
-            value = math.nan if b"_" in value else float(value)
-        except ValueError:
-            return None
     if isinstance(value, str):
         return None
-    return float(value) if math.isfinite(value) else None
+    plain = _in_digits(value) if isinstance(value, bytes) else value
+    return float(plain) if math.isfinite(plain) else None
+
+
+def _in_digits(value: bytes) -> float:
+    """The number in digits or in an Opaque; not a number where there is none."""
+    try:
+        return math.nan if b"_" in value else float(value)
+    except ValueError:
+        pass
+    form = _OPAQUE.get(value[:3], "")
+    return float(struct.unpack(form, value[3:])[0]) if form and len(value) == 3 + value[2] else math.nan
 
 
 def quantity(value: Value) -> float | None:

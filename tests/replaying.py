@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from agent.contact import Contact
+from agent.credential import Access
 from agent.profile import shipped
 from agent.reading import Happening, Reading
 from agent.snmp.opening import opener
+from agent.snmp.requester import Requester
+from agent.snmp.session import Exchange
 from agent.target import Target
 from forewarn.demo.responder import Device
 from forewarn.settings import Duration, Secret
 from tests.clocks import SteppedClock
+
+Connect = Callable[[str, int, Access, float], Exchange]
 
 
 def replay(device: Device, text: str) -> None:
@@ -23,18 +29,23 @@ def replay(device: Device, text: str) -> None:
             device.set(name, int(tag), content)
 
 
-def polled_twice(device: Device, later: str) -> dict[str, Any]:
-    """Two polls of a device a minute apart, with `later` in between, as people read them."""
-    first, second = asyncio.run(_polled(device, later))
+def polled_twice(device: Device, later: str, connect: Connect | None = None) -> dict[str, Any]:
+    """Two polls of a device a minute apart, with `later` in between, as people read them; `connect` is the adapter."""
+    first, second = asyncio.run(_polled(device, later, connect))
     return {"first": told(first), "a minute later": told(second)}
 
 
-async def _polled(device: Device, later: str) -> list[list[Reading | Happening]]:
+async def _polled(device: Device, later: str, connect: Connect | None) -> list[list[Reading | Happening]]:
     target = Target(
         name="it", address=device.address, port=device.port, community=Secret("public"), timeout=Duration(2), retries=0
     )
     clock = SteppedClock()
-    contact = Contact(target, shipped(), open_session=opener(), clock=clock)
+
+    def opened(of: Target) -> Requester:
+        assert connect is not None
+        return Requester(connect(of.address, of.port, of.access(), of.timeout), retries=of.retries)
+
+    contact = Contact(target, shipped(), open_session=opener() if connect is None else opened, clock=clock)
     first = await contact.poll()
     replay(device, later)
     clock.step(60)

@@ -41,6 +41,7 @@ from gufo.snmp.user import KeyType
 from gufo.snmp.utils import format_sock_addr
 
 from agent.credential import Access
+from agent.snmp.level import AUTHENTICATED, ENCRYPTED, HEAD, below
 from agent.snmp.session import Denied, Locked, Misread, Refused, Unreachable, Value
 
 _AUTHENTICATION = {
@@ -138,7 +139,7 @@ class GufoExchange:
             raise Refused(f"{self.peer} refuses: nothing listens there") from wrong
         except SnmpAuthError as wrong:
             raise Denied(f"{self.peer}: authentication failed: wrong user or key") from wrong
-        except GufoError as wrong:
+        except (GufoError, RuntimeError) as wrong:  # Of some values it says RuntimeError, not its own error.
             raise Misread(f"{self.peer} answered with what is no SNMP message: {wrong}") from wrong
         except OSError as wrong:
             raise Unreachable(f"{self.peer} cannot be reached: {wrong.strerror or wrong}") from wrong
@@ -170,7 +171,7 @@ class GufoExchange:
             waiting.set_result(self._receive(self.client))
         except BlockingIOError:
             return
-        except (OSError, GufoError) as wrong:
+        except (OSError, GufoError, RuntimeError) as wrong:
             waiting.set_exception(wrong)
         except BaseException as wrong:
             # Some garbage makes its parser panic, which arrives as a BaseException and would end the agent.
@@ -191,6 +192,7 @@ class GufoUserExchange(GufoExchange):
         self._place = place
         self._keys = _keys(access)
         self._name = access.user
+        self._level = (AUTHENTICATED if access.authentication else 0) | (ENCRYPTED if access.privacy else 0)
         self._heard: float | None = None
 
     async def ask(self, send: Callable[[Any], None], receive: Callable[[Any], Any]) -> Any:
@@ -215,6 +217,25 @@ class GufoUserExchange(GufoExchange):
             raise
         self._heard = self._loop.time()
         return answer
+
+    def _readable(self) -> None:
+        waiting = self._waiting
+        try:
+            if self._level and waiting is not None and below(self._peeked(), self._level):
+                self._drain()  # Not from the device, or from one that was talked down: as if it had not come.
+                return
+        except ValueError:
+            self._drain()
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(Misread(f"{self.peer} answered with what is no SNMP message"))
+            return
+        except OSError:
+            pass  # Whoever reads it next meets the same error, and tells it.
+        super()._readable()
+
+    def _peeked(self) -> bytes:
+        with socket.socket(fileno=os.dup(self._fd)) as tap:
+            return tap.recv(HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
     async def _meet(self) -> None:
         """Learns the engine's id, from a new socket."""

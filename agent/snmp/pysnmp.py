@@ -32,6 +32,8 @@ from pysnmp.proto import errind, rfc1902, rfc1905
 from agent.credential import Access
 from agent.snmp.session import Denied, Locked, Misread, Unreachable, Value
 
+GRACE = 1.0
+"""Seconds beyond twice its own timer after which pysnmp is not waited for: some answers it drops, its timer with them."""
 _AUTHORIZATION_ERROR = 16
 """The error-status (RFC 3416) of a user who may see nothing this way."""
 _REFUSALS = (
@@ -89,7 +91,7 @@ class PysnmpExchange:
         """
         wanted = [ObjectType(ObjectIdentity(oid)) for oid in oids]
         try:
-            async with asyncio.timeout(self._timeout * 2 + 1):  # Some answers it drops, its own timer with them.
+            async with asyncio.timeout(self._timeout * 2 + GRACE):
                 answer = await self.send(self._commands[command], wanted, given)
         except TimeoutError as wrong:
             raise Unreachable(f"{self.peer} did not answer within {self._timeout:g} s") from wrong

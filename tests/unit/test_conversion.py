@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversion import converter, mac, quantity, words, written
+from agent.conversion import converter, mac, number, quantity, words, written
 from agent.formula import FormulaError, parse
 from agent.profile import Column
 
@@ -180,3 +180,18 @@ def test_a_mac_address_is_written_in_one_way_however_a_device_writes_it(text):
 def test_what_is_no_mac_address_stays_as_it_is():
     assert mac(b"94-e1-ac-e4-6e") == "94-e1-ac-e4-6e"
     assert mac(b"unknown") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("octets", "value"),
+    [
+        ("9f78043fc00000", 1.5),
+        ("9f79083ff8000000000000", 1.5),
+        ("9f78047fc00000", None),
+        ("9f78047f800000", None),
+        ("9f78043fc000", None),
+        ("9f78", None),
+    ],
+)
+def test_a_float_in_an_opaque_is_a_number_when_it_is_one(octets, value):
+    assert number(bytes.fromhex(octets)) == value
