@@ -223,8 +223,6 @@ def _wrong_numbers(name: Marked, column: Column) -> Iterator[Wrong]:
         yield name.wrong(
             f"`scale` and `alt_scale` of `{name}` are what a value is multiplied by: neither 0 nor endless"
         )
-    if any(math.isnan(end) for end in column.range):
-        yield name.wrong(f"`range` of `{name}` has an end that is no number")
     if column.alt_scale and not column.range:
         yield name.wrong(f"`alt_scale` of `{name}` needs a `range` to be judged by")
     if column.alt_scale and column.type not in _SCALED:

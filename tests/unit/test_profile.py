@@ -69,10 +69,6 @@ def refused(text: str) -> str:
             "x.yaml:8:7: `scale` and `alt_scale` of `load1` are what a value is multiplied by: neither 0 nor endless",
         ),
         (
-            HEAD + "scalars:\n" + COLUMN + "      load1: {oid: 1.3.6.1, type: gauge, range: [nan, 5]}\n",
-            "x.yaml:8:7: `range` of `load1` has an end that is no number",
-        ),
-        (
             HEAD + "scalars:\n" + COLUMN + "      load1: {value: 2 * load5}\n      load5: {value: 3 * load15}\n"
             "      load15: {oid: 1.3.6.1, type: gauge}\n",
             "x.yaml:8:7: `load1` needs `load5`, a formula that does not stand above it: put that one first",
