@@ -128,6 +128,8 @@ def test_a_rule_says_what_it_does_what_it_costs_and_how_often_it_was_right(
     file = tmp_path / "rules.csv"
     engineer.press_until("导出 CSV", file.is_file, "the file is there")
     lines = file.read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0].startswith("规则,工单内容,处理中,总计,误报,准确率（90 天）,准确率（全部）,序列数,每序列状态,状态合计")
+    assert lines[0].startswith(
+        "规则,工单内容,处理中,总计,误报,准确率（90 天）,准确率（全部）,序列数,每序列状态,状态合计"
+    )
     assert len(lines) == 1 + len(shown.get("/rules")["items"])
     assert engineer.complaints == []
