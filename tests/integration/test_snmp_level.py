@@ -16,6 +16,9 @@ from tests import usm
 from tests.usm import REPORT, RESPONSE, UNKNOWN_ENGINE, message, parts
 
 UPTIME = "1.3.6.1.2.1.1.3.0"
+HONEST = message(b"\1", 0, b"u", REPORT, b"\1", UNKNOWN_ENGINE)
+FLAGLESS = [HONEST.replace(usm.element(4, b"\0"), usm.element(4, flags)) for flags in (b"", b"\0\1")]
+"""Flags of no octet, or two, which two readers may read in two ways."""
 
 
 class Forger(asyncio.DatagramProtocol):
@@ -116,7 +119,7 @@ def test_only_a_report_may_be_less_secure_than_the_request(flags, kind, wanted, 
     assert below(message(b"\1", flags, b"u", kind, b"\1", UNKNOWN_ENGINE), wanted) is less
 
 
-@pytest.mark.parametrize("octets", [b"", b"0", b"\x30\x84\xff", b"\x30\x03\x02\x01\x03", b"\xff" * 40])
+@pytest.mark.parametrize("octets", [b"", b"0", b"\x30\x84\xff", b"\x30\x03\x02\x01\x03", b"\xff" * 40, *FLAGLESS])
 def test_what_is_no_message_is_told_as_none(octets):
     with pytest.raises(ValueError, match="no SNMP v3 message"):
         below(octets, AUTHENTICATED)
