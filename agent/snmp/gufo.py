@@ -2,7 +2,8 @@
 
 gufo-snmp's own asyncio session registers and removes a reader for every request and hides where one answer ends;
 its sockets do neither, so this adapter drives them itself. They match request numbers: a late answer is never taken
-for another's. They report an ICMP refusal as a time-out that comes at once, and an engine that restarted or whose time
+for another's. They check no digest of SNMP v3, and read on behind a message that answers nothing of ours; so a user's
+exchange reads the network itself and hands them one judged message at a time. They report an ICMP refusal as a time-out that comes at once, and an engine that restarted or whose time
 went on without us (RFC 3414 section 3.2.7) as they report a wrong key: only behind a fresh introduction is it one.
 
 Errors: Unreachable, Refused, Denied, Locked, Misread of `agent.snmp.session`.
@@ -14,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import methodcaller
 from typing import Any
@@ -41,7 +42,8 @@ from gufo.snmp.user import KeyType
 from gufo.snmp.utils import format_sock_addr
 
 from agent.credential import Access
-from agent.snmp.level import AUTHENTICATED, ENCRYPTED, HEAD, below
+from agent.snmp.authenticity import fits, localised
+from agent.snmp.level import AUTHENTICATED, ENCRYPTED, below, borne
 from agent.snmp.session import Denied, Locked, Misread, Refused, Unreachable, Value
 
 _AUTHENTICATION = {
@@ -57,6 +59,8 @@ _RECEIVE_MANY = methodcaller("recv_get_many")
 _SEND_REFRESH, _RECEIVE_REFRESH = methodcaller("send_refresh"), methodcaller("recv_refresh")
 _FRESH = 100.0
 """Seconds after its last word for which an engine's time is known; it takes 150 (RFC 3414 section 2.2.3)."""
+_LONGEST = 65536
+"""Octets of a datagram."""
 
 
 def connect(address: str, port: int, access: Access, timeout: float) -> GufoExchange:
@@ -135,7 +139,7 @@ class GufoExchange:
         try:
             send(self.client)
             return await waiting
-        except TimeoutError as wrong:
+        except (TimeoutError, ConnectionRefusedError) as wrong:
             raise Refused(f"{self.peer} refuses: nothing listens there") from wrong
         except SnmpAuthError as wrong:
             raise Denied(f"{self.peer}: authentication failed: wrong user or key") from wrong
@@ -154,12 +158,15 @@ class GufoExchange:
 
     def _expire(self, waiting: asyncio.Future[Any]) -> None:
         if not waiting.done():
-            waiting.set_exception(Unreachable(f"{self.peer} did not answer within {self._timeout:g} s"))
+            waiting.set_exception(Unreachable(self._silence()))
+
+    def _silence(self) -> str:
+        return f"{self.peer} did not answer within {self._timeout:g} s"
 
     def _drain(self) -> None:
         with contextlib.suppress(OSError, ValueError), socket.socket(fileno=os.dup(self._fd)) as late:
             late.setblocking(False)
-            late.recv(65536)
+            late.recv(_LONGEST)
 
     def _readable(self) -> None:
         waiting = self._waiting
@@ -193,11 +200,16 @@ class GufoUserExchange(GufoExchange):
         self._keys = _keys(access)
         self._name = access.user
         self._level = (AUTHENTICATED if access.authentication else 0) | (ENCRYPTED if access.privacy else 0)
+        self._authentication = access.authentication or ""
+        self._engine = self._key = b""
         self._heard: float | None = None
+        self.dropped = self._dropped_before = 0
+        """How many answers were less secure than their request or bore a wrong digest."""
 
     async def ask(self, send: Callable[[Any], None], receive: Callable[[Any], Any]) -> Any:
         """See `GufoExchange.ask`; Locked too."""
         now = self._loop.time()
+        self._dropped_before = self.dropped
         fresh = self._heard is None or now - self._heard > _FRESH
         self._heard = None
         if fresh:
@@ -212,7 +224,7 @@ class GufoUserExchange(GufoExchange):
             raise Unreachable(f"{self.peer} restarted, or its time went on without us") from wrong
         except Unreachable as wrong:
             if fresh:
-                hint = "is the privacy key right?"
+                hint = self._forgeries() or "is the privacy key right?"
                 raise Locked(f"{self.peer} answers, but not to user `{self._name}`: {hint}") from wrong
             raise
         self._heard = self._loop.time()
@@ -220,28 +232,60 @@ class GufoUserExchange(GufoExchange):
 
     def _readable(self) -> None:
         waiting = self._waiting
-        try:
-            if self._level and waiting is not None and below(self._peeked(), self._level):
-                self._drain()  # Not from the device, or from one that was talked down: as if it had not come.
-                return
-        except ValueError:
-            self._drain()
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(Misread(f"{self.peer} answered with what is no SNMP message"))
+        if waiting is None or waiting.done() or not self._level:
+            super()._readable()
             return
-        except OSError:
-            pass  # Whoever reads it next meets the same error, and tells it.
-        super()._readable()
+        try:
+            with socket.socket(fileno=os.dup(self._fd)) as network:
+                message = network.recv(_LONGEST, socket.MSG_DONTWAIT)
+                in_clear = not borne(message) & AUTHENTICATED
+                if self._genuine(message, in_clear=in_clear):
+                    with _handed(message, network, self._fd):
+                        self._read(in_clear=in_clear)
+                else:
+                    self.dropped += 1  # Not from the device, or from one that was talked down: as if it had not come.
+        except BlockingIOError:
+            return
+        except OSError as wrong:
+            waiting.set_exception(wrong)
+        except ValueError:
+            waiting.set_exception(Misread(f"{self.peer} answered with what is no SNMP message"))
 
-    def _peeked(self) -> bytes:
-        with socket.socket(fileno=os.dup(self._fd)) as tap:
-            return tap.recv(HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    def _genuine(self, message: bytes, *, in_clear: bool) -> bool:
+        """Whether it is as secure as the request, and bears the digest of the engine we met if it bears any.
+
+        Raises:
+            ValueError: it is no SNMP v3 message.
+        """
+        if below(message, self._level):
+            return False
+        return in_clear or fits(message, self._authentication, self._key, self._engine)
+
+    def _read(self, *, in_clear: bool) -> None:
+        """Has gufo-snmp read what was handed to it. A report in the clear may end a request, but tells no value."""
+        receive = self._receive
+        if in_clear and receive is not _RECEIVE_REFRESH:
+            self._receive = _without_values(receive)
+        try:
+            super()._readable()
+        finally:
+            self._receive = receive
+
+    def _silence(self) -> str:
+        return "; ".join(filter(None, (super()._silence(), self._forgeries())))
+
+    def _forgeries(self) -> str:
+        """What was dropped during this request, for people."""
+        dropped = self.dropped - self._dropped_before
+        return f"answers dropped as forged or damaged, with a wrong digest or none: {dropped}" if dropped else ""
 
     async def _meet(self) -> None:
         """Learns the engine's id, from a new socket."""
         self.plug(lambda: SnmpV3ClientSocket(self._place, b"", "", 0, b"", 0, b"", 0, 0, 0, 0))
         await super().ask(_SEND_REFRESH, _RECEIVE_REFRESH)
         self.client.set_keys(self._name, *self._keys)
+        self._engine = bytes(self.client.get_engine_id())
+        self._key = localised(self._authentication, self._keys[1], self._engine) if self._keys[0] else b""
 
 
 class GufoWalk:
@@ -273,6 +317,31 @@ class GufoWalk:
             return [client.recv_get_next(self._place)]
         except StopAsyncIteration:
             return []
+
+
+@contextlib.contextmanager
+def _handed(message: bytes, network: socket.socket, fd: int) -> Iterator[None]:
+    """While it lasts, whoever reads from `fd`, another number of `network`, reads this message and nothing else.
+
+    The event loop need not know: it waits for `network`, whose number is given back before it looks again.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        theirs.setblocking(False)
+        ours.send(message)
+        os.dup2(theirs.fileno(), fd, inheritable=False)
+        try:
+            yield
+        finally:
+            os.dup2(network.fileno(), fd, inheritable=False)
+
+
+def _without_values(receive: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def received(client: Any) -> None:
+        receive(client)
+        raise BlockingIOError
+
+    return received
 
 
 def _keys(access: Access) -> tuple[int, bytes, int, bytes]:

@@ -15,6 +15,7 @@ from agent.snmp.packing import MOST, Packing
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
 from forewarn.demo.responder import Device, Mood, Responder
+from tests import usm
 from tests.servers import free_port
 
 T = TypeVar("T")
@@ -355,3 +356,38 @@ def test_retries_and_doubtful_devices_do_not_take_the_turns_of_others(adapter):
             return took
 
         assert asyncio.run(run()) < 4, "not behind a time-out of another"
+
+
+SIGNED = Access("3", user="u", authentication="sha256", authentication_key="authpass1")
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha", "sha224", "sha256", "sha384", "sha512"])
+def test_a_signed_answer_is_taken_whatever_its_digest_is_made_with(adapter, algorithm):
+    access = Access("3", user="u", authentication=algorithm, authentication_key="authpass1")
+    hashed = "sha1" if algorithm == "sha" else algorithm
+    assert asyncio.run(spoken(adapter, access, usm.Speaker(hashed, b"authpass1"))) == {f"{SYSTEM}.3.0": 42}
+
+
+@pytest.mark.parametrize("forgery", sorted(usm.FORGERIES))
+def test_a_forged_answer_is_none_and_the_next_honest_one_is_taken(adapter, forgery):
+    async def forged() -> None:
+        speaker = usm.Speaker("sha256", b"authpass1")
+        speaker.forge = usm.FORGERIES[forgery]
+        with pytest.raises(Unreachable):
+            await spoken(adapter, SIGNED, speaker)
+        assert speaker.forged
+        speaker.forge = None
+        assert await spoken(adapter, SIGNED, speaker) == {f"{SYSTEM}.3.0": 42}
+
+    asyncio.run(forged())
+
+
+async def spoken(adapter: Open, access: Access, speaker: usm.Speaker) -> dict[str, Value]:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: speaker, local_addr=("127.0.0.1", 0))
+    session = Requester(adapter("127.0.0.1", transport.get_extra_info("sockname")[1], access, 0.3), retries=0)
+    try:
+        return await session.get_many([f"{SYSTEM}.3.0"])
+    finally:
+        session.close()
+        transport.close()

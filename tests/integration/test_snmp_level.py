@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,36 +12,13 @@ from agent.credential import Access
 from agent.snmp import gufo, pysnmp
 from agent.snmp.level import AUTHENTICATED, ENCRYPTED, below
 from agent.snmp.session import Unreachable
+from tests import usm
+from tests.usm import REPORT, RESPONSE, UNKNOWN_ENGINE, message, parts
 
-ENGINE = b"\x80\x00\x1f\x88\x80abcdefgh"
 UPTIME = "1.3.6.1.2.1.1.3.0"
-UNKNOWN_ENGINE = bytes([0x2B, 6, 1, 6, 3, 15, 1, 1, 4, 0])
-GET, RESPONSE, REPORT = 0xA0, 0xA2, 0xA8
-
-
-def element(tag: int, inner: bytes) -> bytes:
-    return bytes([tag, 0x82]) + len(inner).to_bytes(2, "big") + inner
-
-
-def parts(inner: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(inner):
-        length, begin = inner[at + 1], at + 2
-        if length & 0x80:
-            begin += length & 0x7F
-            length = int.from_bytes(inner[at + 2 : begin], "big")
-        found.append(inner[begin : begin + length])
-        at = begin + length
-    return found
-
-
-def message(number: bytes, flags: int, user: bytes, kind: int, request: bytes, name: bytes) -> bytes:
-    zero, empty = element(2, b"\0"), element(4, b"")
-    binds = element(0x30, element(0x30, element(6, name) + element(2, b"\x2a")))
-    scoped = element(0x30, element(4, ENGINE) + empty + element(kind, element(2, request) + zero + zero + binds))
-    secured = element(0x30, element(4, ENGINE) + zero + element(2, b"\x64") + element(4, user) + empty + empty)
-    head = element(2, number) + element(2, b"\x00\xff\xe3") + element(4, bytes([flags])) + element(2, b"\x03")
-    return element(0x30, element(2, b"\x03") + element(0x30, head) + element(4, secured) + scoped)
+HONEST = message(b"\1", 0, b"u", REPORT, b"\1", UNKNOWN_ENGINE)
+FLAGLESS = [HONEST.replace(usm.element(4, b"\0"), usm.element(4, flags)) for flags in (b"", b"\0\1")]
+"""Flags of no octet, or two, which two readers may read in two ways."""
 
 
 class Forger(asyncio.DatagramProtocol):
@@ -80,6 +59,51 @@ def test_an_answer_without_the_digest_that_was_asked_with_is_none(adapter):
     asyncio.run(steps())
 
 
+@contextlib.asynccontextmanager
+async def met(speaker: usm.Speaker) -> AsyncIterator[gufo.GufoExchange]:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: speaker, local_addr=("127.0.0.1", 0)
+    )
+    access = Access("3", user="u", authentication="sha256", authentication_key="authpass1")
+    client = gufo.connect("127.0.0.1", transport.get_extra_info("sockname")[1], access, 0.3)
+    try:
+        yield client
+    finally:
+        client.close()
+        transport.close()
+
+
+@pytest.mark.parametrize("forgery", sorted(usm.FORGERIES))
+def test_forgeries_ahead_of_the_honest_answer_are_dropped_counted_and_do_not_end_the_request(forgery):
+    async def steps() -> None:
+        speaker = usm.Speaker("sha256", b"authpass1")
+        async with met(speaker) as client:
+            assert isinstance(client, gufo.GufoUserExchange)
+            speaker.forge = lambda asked: [*usm.FORGERIES[forgery](asked), asked.signed()]
+            assert await client.get([UPTIME]) == {UPTIME: 42}
+            assert client.dropped == 1
+            speaker.forge = usm.FORGERIES[forgery]
+            with pytest.raises(Unreachable, match=r"dropped as forged or damaged, with a wrong digest or none: 1$"):
+                await client.get([UPTIME])
+            assert client.dropped == 2
+
+    asyncio.run(steps())
+
+
+def test_what_was_read_as_a_report_in_the_clear_gives_no_value_even_if_gufo_snmp_reads_one(monkeypatch):
+    async def steps() -> None:
+        speaker = usm.Speaker("sha256", b"authpass1")
+        async with met(speaker) as client:
+            monkeypatch.setattr(gufo, "below", lambda *_: False)
+            speaker.forge = lambda asked: [asked.clear()]
+            with pytest.raises(Unreachable):
+                await client.get([UPTIME])
+            speaker.forge = lambda asked: [asked.clear(), asked.signed()]
+            assert await client.get([UPTIME]) == {UPTIME: 42}
+
+    asyncio.run(steps())
+
+
 @pytest.mark.parametrize(
     ("flags", "kind", "wanted", "less"),
     [
@@ -95,7 +119,7 @@ def test_only_a_report_may_be_less_secure_than_the_request(flags, kind, wanted, 
     assert below(message(b"\1", flags, b"u", kind, b"\1", UNKNOWN_ENGINE), wanted) is less
 
 
-@pytest.mark.parametrize("octets", [b"", b"0", b"\x30\x84\xff", b"\x30\x03\x02\x01\x03", b"\xff" * 40])
+@pytest.mark.parametrize("octets", [b"", b"0", b"\x30\x84\xff", b"\x30\x03\x02\x01\x03", b"\xff" * 40, *FLAGLESS])
 def test_what_is_no_message_is_told_as_none(octets):
     with pytest.raises(ValueError, match="no SNMP v3 message"):
         below(octets, AUTHENTICATED)
