@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ __all__ = ["pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server; a test that writes makes its own database in it."""
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as address:
+    # Not under pytest's own folder: another run of the same account closes that one to PostgreSQL's account.
+    with tempfile.TemporaryDirectory(prefix="forewarn-postgres-") as folder, servers.postgres(Path(folder)) as address:
         yield address
 
 
