@@ -112,7 +112,7 @@ class Disguise:
             return octets
         number = self._number("mac", octets)
         # Those for documents are 256; what is more gets one that no maker has.
-        made = (0x00005E005300 if number < 256 else 0x020000000000) + number  # noqa: PLR2004
+        made = (0x00005E005300 if number < 256 else 0x020000000000) + number  # noqa: PLR2004 - RFC 7042 has 256 for documents
         return self._known.setdefault(("mac", octets), made.to_bytes(_OCTETS, "big"))
 
     def _address(self, plain: str) -> str:

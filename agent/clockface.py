@@ -46,7 +46,7 @@ def moment(value: Value, zone: Zone = "local", form: str | None = None) -> float
 
 def _octets(value: bytes) -> datetime:
     year, rest = int.from_bytes(value[:2], "big"), value[2:]
-    shown = datetime(year, rest[0], rest[1], rest[2], rest[3], min(rest[4], 59), min(rest[5], 9) * 100_000)  # noqa: DTZ001
+    shown = datetime(year, rest[0], rest[1], rest[2], rest[3], min(rest[4], 59), min(rest[5], 9) * 100_000)  # noqa: DTZ001 - its zone follows
     if len(value) == _SHORT:
         return shown
     away = timedelta(hours=value[9], minutes=value[10])

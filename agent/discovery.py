@@ -131,7 +131,7 @@ def plan(
 
 def _edges(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[object, ...]:
     """The addresses of a network that are no host's; a network of one or two has none (RFC 3021)."""
-    return (network.network_address, network.broadcast_address) if network.num_addresses > 2 else ()  # noqa: PLR2004
+    return (network.network_address, network.broadcast_address) if network.num_addresses > 2 else ()  # noqa: PLR2004 - of a pair both are hosts (RFC 3021)
 
 
 class Search:

@@ -127,7 +127,7 @@ class Epochs:
             try:
                 return self.file.cut(after, most, room)
             except Damaged as wrong:
-                log.error("record damaged", seq=wrong.seq, epoch=self.file.epoch, advice="see that the disk is sound")  # noqa: TRY400
+                log.error("record damaged", seq=wrong.seq, epoch=self.file.epoch, advice="see that the disk is sound")  # noqa: TRY400 - the sentence says all
                 self.give_up(wrong.seq, DAMAGED)
 
     def give_up(self, seq: int, why: str) -> None:

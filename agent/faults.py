@@ -171,7 +171,7 @@ def _wrong_text(name: Marked, text: Text) -> Iterator[Wrong]:
     yield from _wrong_oid(text.oid)
     yield from _wrong_where(text.where)
     yield from _wrong_pattern(text.find)
-    if text.find is not None and _compiled(text.find) and not _compiled(text.find).groups:  # type: ignore[union-attr]
+    if text.find is not None and (pattern := _compiled(text.find)) is not None and not pattern.groups:
         yield text.find.wrong("`find` keeps its group 1: put brackets around what is to be kept")
 
 

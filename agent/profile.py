@@ -279,7 +279,7 @@ def _over(under: Group, group: Group) -> Group:
 def _joined(under: Mapping[Marked, T], over: Mapping[Marked, T]) -> dict[Marked, T]:
     """Two mappings in the order of the first; the keys of the second keep their own places in their file."""
     keys = {name: name for name in under} | {name: name for name in over}
-    return {keys[name]: over.get(name, under.get(name)) for name in keys}  # type: ignore[misc]
+    return {keys[name]: over.get(name, under.get(name)) for name in keys}  # type: ignore[misc] # each is in one of both
 
 
 def _own_keys(group: Group) -> Iterator[str]:

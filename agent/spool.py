@@ -227,7 +227,7 @@ class Spool:
                     raise
                 if not self._stuck:
                     self._stuck = str(wrong)
-                    log.error("spool cannot be opened yet", why=str(wrong), advice="make room on its disk")  # noqa: TRY400
+                    log.error("spool cannot be opened yet", why=str(wrong), advice="make room on its disk")  # noqa: TRY400 - the sentence says all
         self._stuck = ""
         self._note()
 

@@ -265,7 +265,7 @@ def _ago(at: int) -> str:
     if not at:
         return "never"
     seconds = int(time.time() - at / 1000)
-    return f"{seconds} s ago" if seconds < 120 else datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M Z")  # noqa: PLR2004
+    return f"{seconds} s ago" if seconds < 120 else datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M Z")  # noqa: PLR2004 - two minutes
 
 
 def _aside(*lines: str) -> None:

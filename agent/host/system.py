@@ -5,6 +5,8 @@ Written for Linux, macOS and Windows; the path of Windows services is written, n
 Errors: none; what a system does not tell, or not to this account, is None or left out.
 """
 
+# ruff: noqa: D102 - what each gives is said once, in the Protocol `System`
+
 from __future__ import annotations
 
 import os
@@ -202,56 +204,56 @@ class Psutil:
         except (OSError, RuntimeError, NotImplementedError, AttributeError, self._api.Error):
             return None
 
-    def processor(self) -> Mapping[str, float] | None:  # noqa: D102 - the Protocol says it, here and below
+    def processor(self) -> Mapping[str, float] | None:
         found = self._told("cpu_times")
         # Guest time is part of user time already.
         return {n: getattr(found, n) for n in found._fields if not n.startswith("guest")} if found else None
 
-    def load(self) -> tuple[float, float, float] | None:  # noqa: D102
+    def load(self) -> tuple[float, float, float] | None:
         found: tuple[float, float, float] | None = self._told("getloadavg")
         return found
 
-    def memory(self) -> Memory | None:  # noqa: D102
+    def memory(self) -> Memory | None:
         memory, swap = self._told("virtual_memory"), self._told("swap_memory")
         if not memory or not memory.total:
             return None
         return Memory(memory.total, memory.available, swap.total if swap else 0.0, swap.used if swap else 0.0)
 
-    def process_count(self) -> int | None:  # noqa: D102
+    def process_count(self) -> int | None:
         found = self._told("pids")
         return len(found) if found else None
 
-    def booted(self) -> float | None:  # noqa: D102
+    def booted(self) -> float | None:
         found: float | None = self._told("boot_time")
         return found
 
-    def disks(self) -> Mapping[str, DiskCounts]:  # noqa: D102
+    def disks(self) -> Mapping[str, DiskCounts]:
         found = self._told("disk_io_counters", perdisk=True, nowrap=False) or {}
         return {name: _disk_counts(each) for name, each in found.items()}
 
-    def mounts(self) -> list[Mount]:  # noqa: D102
+    def mounts(self) -> list[Mount]:
         found = self._told("disk_partitions", all=False) or []
         return [Mount(each.device, each.mountpoint, each.fstype, "ro" in each.opts.split(",")) for each in found]
 
-    def room(self, path: str) -> Room | None:  # noqa: D102
+    def room(self, path: str) -> Room | None:
         found = self._told("disk_usage", path)
         return Room(found.percent, found.free, found.total) if found else None
 
-    def traffic(self) -> Mapping[str, Traffic]:  # noqa: D102
+    def traffic(self) -> Mapping[str, Traffic]:
         found = self._told("net_io_counters", pernic=True, nowrap=False) or {}
         return {
             name: Traffic(n.bytes_recv, n.bytes_sent, n.errin, n.errout, n.dropin, n.dropout)
             for name, n in found.items()
         }
 
-    def links(self) -> Mapping[str, Link]:  # noqa: D102
+    def links(self) -> Mapping[str, Link]:
         found = self._told("net_if_stats") or {}
         return {
             name: Link(n.isup, n.speed * 1e6 if n.speed else None, _DUPLEX.get(int(n.duplex)))
             for name, n in found.items()
         }
 
-    def warmths(self) -> list[Warmth]:  # noqa: D102
+    def warmths(self) -> list[Warmth]:
         found = self._told("sensors_temperatures") or {}
         return [
             Warmth(chip, each.label, each.current, each.high, each.critical)
@@ -259,11 +261,11 @@ class Psutil:
             for each in sensors
         ]
 
-    def fans(self) -> list[Fan]:  # noqa: D102
+    def fans(self) -> list[Fan]:
         found = self._told("sensors_fans") or {}
         return [Fan(chip, each.label, float(each.current)) for chip, fans in found.items() for each in fans]
 
-    def battery(self) -> Battery | None:  # noqa: D102
+    def battery(self) -> Battery | None:
         found = self._told("sensors_battery")
         if not found:
             return None
@@ -275,7 +277,7 @@ class Psutil:
             None if found.power_plugged is None else not found.power_plugged,
         )
 
-    def processes(self) -> list[Process]:  # noqa: D102
+    def processes(self) -> list[Process]:
         found, commands = [], {}
         now = time.time()
         for each in self._asked(lambda: list(self._api.process_iter())) or ():
@@ -290,17 +292,17 @@ class Psutil:
         self._commands = commands
         return found
 
-    def spent(self, process: Process) -> Spent | None:  # noqa: D102
+    def spent(self, process: Process) -> Spent | None:
         asked = self._told("Process", process.pid)
         if asked is None or self._asked(asked.create_time) != process.started:
             return None
         times, memory = self._asked(asked.cpu_times), self._asked(asked.memory_info)
         return Spent(times.user + times.system, float(memory.rss)) if times and memory else None
 
-    def has_windows_services(self) -> bool:  # noqa: D102
+    def has_windows_services(self) -> bool:
         return hasattr(self._api, "win_service_get")
 
-    def windows_service(self, name: str) -> WindowsService | None:  # noqa: D102
+    def windows_service(self, name: str) -> WindowsService | None:
         found = self._told("win_service_get", name)
         state = self._asked(found.status) if found else None
         if found is None or state is None:

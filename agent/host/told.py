@@ -6,6 +6,8 @@
 Errors: none, as the real ones.
 """
 
+# ruff: noqa: D102 - what each gives is said once, in the Protocol `System`
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,55 +49,55 @@ class ToldSystem:
     runs: dict[Process, Spent] = field(default_factory=dict)
     windows: dict[str, WindowsService] | None = None
 
-    def processor(self) -> Mapping[str, float] | None:  # noqa: D102 - the Protocol says it, here and below
+    def processor(self) -> Mapping[str, float] | None:
         return self.spent_by_kind
 
-    def load(self) -> tuple[float, float, float] | None:  # noqa: D102
+    def load(self) -> tuple[float, float, float] | None:
         return self.loads
 
-    def memory(self) -> Memory | None:  # noqa: D102
+    def memory(self) -> Memory | None:
         return self.has_memory
 
-    def process_count(self) -> int | None:  # noqa: D102
+    def process_count(self) -> int | None:
         return len(self.runs) or None
 
-    def booted(self) -> float | None:  # noqa: D102
+    def booted(self) -> float | None:
         return self.booted_at
 
-    def disks(self) -> Mapping[str, DiskCounts]:  # noqa: D102
+    def disks(self) -> Mapping[str, DiskCounts]:
         return dict(self.has_disks)
 
-    def mounts(self) -> list[Mount]:  # noqa: D102
+    def mounts(self) -> list[Mount]:
         return list(self.has_mounts)
 
-    def room(self, path: str) -> Room | None:  # noqa: D102
+    def room(self, path: str) -> Room | None:
         return self.rooms.get(path)
 
-    def traffic(self) -> Mapping[str, Traffic]:  # noqa: D102
+    def traffic(self) -> Mapping[str, Traffic]:
         return dict(self.carried)
 
-    def links(self) -> Mapping[str, Link]:  # noqa: D102
+    def links(self) -> Mapping[str, Link]:
         return self.has_links
 
-    def warmths(self) -> list[Warmth]:  # noqa: D102
+    def warmths(self) -> list[Warmth]:
         return self.has_warmths
 
-    def fans(self) -> list[Fan]:  # noqa: D102
+    def fans(self) -> list[Fan]:
         return self.has_fans
 
-    def battery(self) -> Battery | None:  # noqa: D102
+    def battery(self) -> Battery | None:
         return self.has_battery
 
-    def processes(self) -> list[Process]:  # noqa: D102
+    def processes(self) -> list[Process]:
         return list(self.runs)
 
-    def spent(self, process: Process) -> Spent | None:  # noqa: D102
+    def spent(self, process: Process) -> Spent | None:
         return self.runs.get(process)
 
-    def has_windows_services(self) -> bool:  # noqa: D102
+    def has_windows_services(self) -> bool:
         return self.windows is not None
 
-    def windows_service(self, name: str) -> WindowsService | None:  # noqa: D102
+    def windows_service(self, name: str) -> WindowsService | None:
         return (self.windows or {}).get(name)
 
 

@@ -126,6 +126,6 @@ def ends(certificate: bytes) -> float:
 def _is_validity(part: object, times: tuple[type, type]) -> bool:
     """Of all that a certificate holds, only its validity is a pair of times."""
     try:
-        return len(part) == len(times) and all(isinstance(part[at], times) for at in range(2))  # type: ignore[arg-type,index]
+        return len(part) == len(times) and all(isinstance(part[at], times) for at in range(2))  # type: ignore[arg-type,index] # of any JSON
     except (TypeError, KeyError, IndexError):
         return False

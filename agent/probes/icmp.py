@@ -57,7 +57,7 @@ class Icmp:
 
     def _opened(self) -> tuple[socket.socket, bool]:
         family, protocol = (
-            (socket.AF_INET, socket.IPPROTO_ICMP) if self._version == 4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)  # noqa: PLR2004
+            (socket.AF_INET, socket.IPPROTO_ICMP) if self._version == 4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)  # noqa: PLR2004 - IPv4
         )
         try:
             opened, raw = socket.socket(family, socket.SOCK_DGRAM, protocol), False

@@ -153,7 +153,7 @@ def _judged(answer: _Answer, why: str, took: float) -> Found:
         return found._replace(values=values, texts=texts, why="" if there else "described without a picture")
     if answer.status in (_UNAUTHORIZED, _FORBIDDEN):
         return found._replace(values={**found.values, "status": 3.0}, why=why or f"RTSP status {answer.status}")
-    there_not = {"stream": 0.0} if answer.status == _NOT_FOUND or answer.status >= 500 else {}  # noqa: PLR2004
+    there_not = {"stream": 0.0} if answer.status == _NOT_FOUND or answer.status >= 500 else {}  # noqa: PLR2004 - the server's own faults
     return found._replace(values={**found.values, **there_not, "status": 2.0}, why=f"RTSP status {answer.status}")
 
 

@@ -113,7 +113,7 @@ class PysnmpExchange:
 
     async def opened(self, plain: Any, v6: Any) -> Any:
         """The transport, of the class that fits the address."""
-        kind = plain if ipaddress.ip_address(self._place[0]).version == 4 else v6  # noqa: PLR2004
+        kind = plain if ipaddress.ip_address(self._place[0]).version == 4 else v6  # noqa: PLR2004 - IPv4
         return await kind.create(self._place, timeout=self._timeout, retries=0)
 
     def _refused(self, problem: Any) -> Exception:

@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.console_site import Shown, running
+from tests.console_site import Shown
 from tests.e2e.browser import Browser, browser
 
 SITE = ("/", "/sites/harbour", "/sites/harbour/nvr-1", "/sites/harbour/sw-1", "/sites/nowhere")
@@ -32,12 +32,6 @@ const ring = how.outlineStyle !== 'none' && parseFloat(how.outlineWidth) > 0
 const framed = !!frame && parseFloat(frame.borderTopWidth) >= 2 && frame.borderTopColor !== 'rgba(0, 0, 0, 0)'
 return ring || framed ? [one.innerText.trim(), one.getAttribute('href') || ''] : null
 """
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with running(tmp_path_factory.mktemp("console")) as collector:
-        yield collector
 
 
 @pytest.fixture(scope="module")

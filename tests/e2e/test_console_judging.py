@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.console_site import Shown, running
+from tests.console_site import Shown
 from tests.e2e.browser import Browser, browser
 
 DIALOG = "//div[contains(@class,'q-dialog')]"
 WORDS = ".q-dialog textarea"
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with running(tmp_path_factory.mktemp("console")) as collector:
-        yield collector
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from collector.database import open_sqlite
 from collector.register import Register
 from tests.console_site import Shown, running
-from tests.e2e.browser import Browser, browser
+from tests.e2e.browser import Browser
 
 MANY = 260
 SITES, AGENTS = "tbody td a[href^='/sites/']", "tbody td a[href='/sites/depot']"
@@ -26,13 +26,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
             register.add_agent("depot", f"b-{number:03}")
         databases.close()
         yield collector
-
-
-@pytest.fixture(scope="module")
-def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(shown.address, tmp_path_factory.mktemp("downloads")) as opened:
-        opened.log_in(shown.token)
-        yield opened
 
 
 def heading(of: Browser, column: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from collector.database import open_sqlite
 from collector.tickets.book import Book
 from rules.finding import Finding, Turn
-from tests.console_site import Shown, running
-from tests.e2e.browser import Browser, browser
+from tests.console_site import Shown
+from tests.e2e.browser import Browser
 from tests.e2e.test_console_access import findings
 from tests.findings import finding
 
@@ -39,19 +38,6 @@ WORKING_ON = {
         "Extended by",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with running(tmp_path_factory.mktemp("console")) as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(shown.address, tmp_path_factory.mktemp("downloads")) as opened:
-        opened.log_in(shown.token)
-        yield opened
 
 
 def found(turn: Turn, device: str, rule: str, title: str) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from collector.database import open_sqlite
 from collector.register import Register
-from tests.console_site import Shown, running
+from tests.console_site import Shown
 from tests.e2e.browser import Browser, browser
 
 PAGES = {
@@ -36,20 +35,6 @@ const cut = [...document.querySelectorAll('.q-table__middle')].filter(one => one
 const large = [...document.querySelectorAll('h1, h2')].filter(one => parseFloat(getComputedStyle(one).fontSize) > 24)
 return [...cut.map(one => one.innerText.split('\\n', 12).join(' ')), ...large.map(one => one.innerText)]
 """
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with running(tmp_path_factory.mktemp("console")) as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Mei, logged in."""
-    with browser(shown.address, tmp_path_factory.mktemp("downloads")) as opened:
-        opened.log_in(shown.token)
-        yield opened
 
 
 def ticket_of(shown: Shown, rule: str) -> str:

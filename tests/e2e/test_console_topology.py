@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.console_site import Shown, running
+from tests.console_site import Shown
 from tests.e2e.browser import Browser, browser
 
 WORDS = {
     "en": ("Dark behind a healthy port", "no such device", "By recorder", "By UPS", "No UPS given", "Only trouble"),
     "zh": ("端口正常，设备无应答", "没有此设备", "按录像机", "按 UPS", "未说明供电 UPS", "仅显示异常"),
 }
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with running(tmp_path_factory.mktemp("console")) as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def engineer(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(shown.address, tmp_path_factory.mktemp("downloads")) as opened:
-        opened.log_in(shown.token)
-        yield opened
 
 
 def tree(of: Browser) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,31 +14,14 @@ from collector import tables
 from collector.api.application import application, routes
 from collector.api.parts import Check
 from collector.api.server import Server, bound
-from collector.database import open_postgres, open_sqlite
 from rules.finding import Evidence, Finding, Reason, Turn
-from tests import api_parts, servers
+from tests import api_parts
 
 ROOT = Path(__file__).parents[2]
 
 
 on_both = pytest.mark.parametrize("asked", ["sqlite", "postgresql"], indirect=True)
 """For what a dialect could answer otherwise."""
-
-
-@pytest.fixture
-def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[api_parts.Asked]:
-    if getattr(request, "param", "sqlite") == "sqlite":
-        databases = open_sqlite(tmp_path)
-    else:
-        databases = open_postgres(servers.new_database(request.getfixturevalue("postgres_server")))
-    yield api_parts.opened(databases)
-    databases.close()
-
-
-@pytest.fixture
-def client(asked: api_parts.Asked) -> Iterator[httpx.Client]:
-    with asked.client() as made:
-        yield made
 
 
 def made_by_hand(client: httpx.Client, **also: str) -> dict:

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import msgspec
 import pytest
 
 from collector import costs
 from collector.costs import RuleCost
-from collector.database import open_postgres, open_sqlite
-from tests import api_parts, servers
+from tests import api_parts
 from tests.findings import finding
 
 on_both = pytest.mark.parametrize("asked", ["sqlite", "postgresql"], indirect=True)
 RULE = next(rule for rule in api_parts.RULES.rules if rule.id == "volume.filling")
-
-
-@pytest.fixture
-def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[api_parts.Asked]:
-    if getattr(request, "param", "sqlite") == "sqlite":
-        databases = open_sqlite(tmp_path)
-    else:
-        databases = open_postgres(servers.new_database(request.getfixturevalue("postgres_server")))
-    yield api_parts.opened(databases)
-    databases.close()
-
-
-@pytest.fixture
-def client(asked: api_parts.Asked) -> Iterator[httpx.Client]:
-    with asked.client() as made:
-        yield made
 
 
 def opened(asked: api_parts.Asked, position: int, version: str) -> str:
