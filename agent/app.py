@@ -20,24 +20,24 @@ from typing import Any
 
 from ulid import ULID
 
-from agent import logpage
 from agent import settings as written
-from agent.contact import OpenSession, Reachability
-from agent.door import Door
+from agent.delivery.door import Door
+from agent.delivery.presence import Presences
+from agent.delivery.spool import Closed, Spool, SpoolError
+from agent.delivery.uplink import Identity, Tempo, Uplink
+from agent.devices.remembered import Memory
 from agent.guard import DROPPED, GLANCE, Guard
 from agent.itself import Itself
 from agent.lately import Watch
-from agent.logbook import LogBook
-from agent.poller import Poller, UnknownProfile
-from agent.presence import Presences
-from agent.profile import Profile, load_folder, shipped
+from agent.logbook import pages
+from agent.logbook.book import LogBook
+from agent.polling.contact import OpenSession, Reachability
+from agent.polling.poller import Poller, UnknownProfile
+from agent.polling.wiring import Wiring
+from agent.profiles.files import Profile, load_folder, shipped
 from agent.reading import Clock
-from agent.remembered import Memory
 from agent.settings import Settings
-from agent.spool import Closed, Spool, SpoolError
-from agent.target import Target
-from agent.uplink import Identity, Tempo, Uplink
-from agent.wiring import Wiring
+from agent.settings.target import Target
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
 from forewarn.bus.mqtt import MqttBus
@@ -261,7 +261,7 @@ def _traps(settings: Settings, watch: Watch, guard: Guard, poller: Poller, itsel
 def _log_book(settings: Settings, spool: Spool, guard: Guard, clock: Clock) -> LogBook:
     """The log book, told by the guard what may be done; it gives way to a spool on its disk that has no room."""
     kept = settings.log_book
-    log_book = LogBook(settings.folder / logpage.FOLDER, clock=clock, limit=kept.limit, age=kept.age)
+    log_book = LogBook(settings.folder / pages.FOLDER, clock=clock, limit=kept.limit, age=kept.age)
 
     def noticed() -> None:
         if spool.standing.stuck and _one_disk(settings.folder, settings.folder / "spool"):
@@ -305,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = written.load(given.config)
         telemetry.start(settings.log)
-        from agent.reach import reached
+        from agent.polling.reach import reached
         from agent.snmp.opening import opener
 
         agent = build(

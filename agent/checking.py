@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from agent.app import SystemClock
-from agent.door import as_record
+from agent.delivery.door import as_record
 from agent.itself import STATUS, Status
 from agent.reading import Happening, Reading
 from forewarn import wire

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from agent.delivery.spool import Spool
+from agent.delivery.uplink import Uplink
 from agent.guard import Guard
-from agent.poller import Poller, Trouble
+from agent.polling.poller import Poller, Trouble
 from agent.reading import Clock, Reading, Sink
-from agent.spool import Spool
 from agent.traps.state import HearsTraps
 from agent.traps.state import State as TrapState
-from agent.uplink import Uplink
 from forewarn.vocabulary import TABLES, DeviceKind, Source
 from forewarn.wire import Shape, TableShape
 

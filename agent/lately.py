@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent.door import Door
+from agent.delivery.door import Door
+from agent.devices.visited import sources
 from agent.guard import Guard
-from agent.logbook import LogBook
+from agent.logbook.book import LogBook
 from agent.reading import Clock, Happening, Reading
 from agent.settings import Settings
-from agent.visited import sources
 from forewarn.consent import Refusal
 from forewarn.vocabulary import Source
 

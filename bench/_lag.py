@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from agent.plan import DEVICE_FIELDS
-from agent.poller import Poller, slot
-from agent.profile import shipped
+from agent.polling.poller import Poller, slot
+from agent.profiles.files import shipped
+from agent.profiles.plan import DEVICE_FIELDS
 from agent.reading import Happening, Reading
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.target import Target
 from bench._switches import Switches
 from forewarn.settings import Duration
 

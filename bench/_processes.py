@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from agent.app import SystemClock
-from agent.spool import Spool
+from agent.delivery.spool import Spool
 from bench._pipeline import values
 from collector.database import Databases, open_sqlite
 from collector.register import Enrolled, Register

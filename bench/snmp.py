@@ -23,13 +23,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-from agent.contact import Contact
-from agent.door import as_record
-from agent.profile import shipped
+from agent.delivery.door import as_record
+from agent.delivery.spool import Spool
+from agent.polling.contact import Contact
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.spool import Spool
-from agent.target import Target
 from bench._agent import most_resident
 from bench._lag import MEETING, Clock, lag
 from bench._switches import COLUMNS, PORTS, Switches, capacity, switches

@@ -18,7 +18,7 @@ from pathlib import Path
 from pyasn1.codec.ber import encoder
 from pysnmp.proto.api import v2c
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.traps import pipe
 from agent.traps.pipe import Kept, Notice, Order, Started
 from agent.traps.state import Tally

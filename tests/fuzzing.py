@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from agent.contact import Contact
-from agent.credential import Access
-from agent.profile import shipped
+from agent.polling.contact import Contact
+from agent.profiles.files import shipped
 from agent.reading import Reading
+from agent.settings.credential import Access
+from agent.settings.target import Target
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange, SnmpError
-from agent.target import Target
 from forewarn.demo import ber
 from forewarn.demo.responder import Device
 from forewarn.settings import Duration

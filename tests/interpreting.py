@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from agent.language import Column, Group, Profile
+from agent.profiles.language import Column, Group, Profile
 
 Plain = int | float | bytes | str
 ABSENT = (0x05, 0x80, 0x81, 0x82)

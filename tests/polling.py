@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from agent.contact import Contact
-from agent.profile import shipped
+from agent.polling.contact import Contact
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.target import Target
 from forewarn.demo.responder import Device, Responder
 from forewarn.settings import Duration
 from tests.clocks import SteppedClock

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from agent.contact import Contact
-from agent.credential import Access
-from agent.profile import shipped
+from agent.polling.contact import Contact
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.credential import Access
+from agent.settings.target import Target
 from agent.snmp.opening import opener
 from agent.snmp.requester import Requester
 from agent.snmp.session import Exchange
-from agent.target import Target
 from forewarn.demo.responder import Device
 from forewarn.settings import Duration, Secret
 from tests.clocks import SteppedClock

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.devices.visited import ORDER, sources
 from agent.guard import STOP, Guard
 from agent.reading import Clock
 from agent.settings import Settings
-from agent.visited import ORDER, sources
 from forewarn.consent import Consent, Refusal, instant
 from forewarn.doctor.diagnosis import Diagnosis, fail, listed, ok, span, warn
 from forewarn.doctor.machine import there

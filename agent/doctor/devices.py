@@ -14,14 +14,14 @@ import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent.contact import OpenSession
+from agent.devices.visited import sources
 from agent.guard import Guard
-from agent.poller import UnknownProfile, poll_once
-from agent.profile import Profile
+from agent.polling.contact import OpenSession
+from agent.polling.poller import UnknownProfile, poll_once
+from agent.profiles.files import Profile
 from agent.reading import Clock, Happening, Reading
 from agent.settings import Settings
-from agent.target import Target
-from agent.visited import sources
+from agent.settings.target import Target
 from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, ok, warn
 from forewarn.vocabulary import Source
 

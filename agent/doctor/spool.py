@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.checking import fresh, last_status
-from agent.epochs import AWAY
+from agent.delivery.epochs import AWAY
+from agent.delivery.spoolfile import CHECKED_BELOW, SUFFIX, FileUnusable, SpoolFile
 from agent.settings import Settings
-from agent.spoolfile import CHECKED_BELOW, SUFFIX, FileUnusable, SpoolFile
 from forewarn.doctor import machine
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok, span, warn
 

@@ -25,10 +25,10 @@ from agent.host.smartctl import EVERY, Smart
 from agent.host.storage import Disks, Volumes
 from agent.host.system import Psutil, System
 from agent.host.timekeeping import Timekeeping
-from agent.links import said
-from agent.poller import Permit, slot
+from agent.polling.poller import Permit, slot
 from agent.reading import Clock, Happening, Reading, Sink
 from agent.settings import Settings
+from agent.settings.links import said
 from forewarn.telemetry import Log
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape

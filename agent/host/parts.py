@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agent.counters import rate
+from agent.profiles.counters import rate
 
 Row = dict[str, float | None]
 Tables = dict[str, dict[str, Row]]

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
-from agent.beside import Beside, Company, Gained, Rows
+from agent.devices.beside import Beside, Company, Gained, Rows
+from agent.devices.remembered import Remembered
 from agent.isapi import mapping, reading
 from agent.isapi.mapping import Group, Texts
 from agent.isapi.reading import Row
-from agent.login import Lockout, Password
 from agent.reading import Clock
-from agent.remembered import Remembered
-from agent.target import Target
-from agent.web import Answer, Denied, Garbled, Unanswered, Web, judged, unjudged
-from agent.xmltext import Unreadable, read
+from agent.settings.login import Lockout, Password
+from agent.settings.target import Target
+from agent.web.client import Answer, Denied, Garbled, Unanswered, Web, judged, unjudged
+from agent.web.xmltext import Unreadable, read
 from forewarn.vocabulary import DeviceKind, Source
 
 _OK, _FORBIDDEN, _BUSY = 200, 403, (429, 503)

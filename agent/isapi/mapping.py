@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from agent.language import INVENTORY, Meaning
+from agent.profiles.language import INVENTORY, Meaning
 from forewarn.settings import Duration, Marked, SettingError, Wrong, read
 from forewarn.vocabulary import DeviceKind, misnamed, nearest
 

@@ -6,8 +6,8 @@ import contextlib
 import math
 from xml.etree.ElementTree import Element
 
-from agent.clockface import moment
 from agent.isapi.mapping import Group, Texts, Value
+from agent.profiles.clockface import moment
 from forewarn.vocabulary import DeviceKind, Status
 
 Row = dict[str, float | None]

@@ -12,13 +12,13 @@ import contextlib
 import math
 from xml.etree.ElementTree import Element
 
-from agent.beside import Beside, Company, Gained, Rows
-from agent.login import Lockout, Password
+from agent.devices.beside import Beside, Company, Gained, Rows
+from agent.devices.remembered import Remembered
 from agent.onvif import soap
 from agent.reading import Clock
-from agent.remembered import Remembered
-from agent.target import Target
-from agent.web import Denied, Garbled, Unanswered, Web, judged, unjudged
+from agent.settings.login import Lockout, Password
+from agent.settings.target import Target
+from agent.web.client import Denied, Garbled, Unanswered, Web, judged, unjudged
 from forewarn.vocabulary import Source
 
 _ASK_AGAIN = 3600.0

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from agent.login import Password
-from agent.web import Answer, Denied, Garbled
-from agent.xmltext import Unreadable, read
+from agent.settings.login import Password
+from agent.web.client import Answer, Denied, Garbled
+from agent.web.xmltext import Unreadable, read
 
 DEVICE, MEDIA = "/onvif/device_service", "/onvif/media_service"
 KIND = "application/soap+xml; charset=utf-8"

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.beside import Beside, Company, Gained, Rows
-from agent.login import Lockout
+from agent.devices.beside import Beside, Company, Gained, Rows
+from agent.devices.remembered import Remembered
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.ntp import Ntp
 from agent.probes.probe import FIELDS, Found, Probe
 from agent.probes.rtsp import Rtsp
-from agent.probes.setting import ProbeSetting
 from agent.probes.tcp import Tcp
 from agent.reading import Clock
-from agent.remembered import Remembered
-from agent.target import Target
+from agent.settings.login import Lockout
+from agent.settings.probes import ProbeSetting
+from agent.settings.target import Target
 from forewarn.vocabulary import Source
 
 PROFILE = "probes"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.probes.probe import Found, answered, silent
 from agent.reading import Clock
-from agent.web import Garbled, Unanswered, Web, certificate_faults, judged, unjudged
+from agent.web.client import Garbled, Unanswered, Web, certificate_faults, judged, unjudged
 
 _JUDGE_AGAIN = 3600.0
 _BROKEN = 500

@@ -13,11 +13,11 @@ import re
 import time
 from typing import NamedTuple
 
-from agent.digest import Answering, NoAnswer, chosen
-from agent.login import Lockout, Password
 from agent.probes.probe import Found, answered, silent, unconnected
-from agent.probes.setting import ProbeSetting
 from agent.reading import Clock
+from agent.settings.login import Lockout, Password
+from agent.settings.probes import ProbeSetting
+from agent.web.digest import Answering, NoAnswer, chosen
 
 _MOST = 64 * 1024
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404

@@ -41,7 +41,7 @@ from gufo.snmp.protocol import SnmpClientSocketProtocol
 from gufo.snmp.user import KeyType
 from gufo.snmp.utils import format_sock_addr
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp.authenticity import fits, localised
 from agent.snmp.level import AUTHENTICATED, ENCRYPTED, below, borne
 from agent.snmp.session import Denied, Locked, Misread, Refused, Unreachable, Value

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agent.credential import Access
+from agent.settings.credential import Access
+from agent.settings.target import Target
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange
-from agent.target import Target
 
 IN_FLIGHT = 64
 _DOUBTFUL = 32

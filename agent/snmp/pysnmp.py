@@ -29,7 +29,7 @@ from pysnmp.hlapi.v1arch.asyncio import (
 )
 from pysnmp.proto import errind, rfc1902, rfc1905
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp.session import Denied, Locked, Misread, Unreachable, Value
 
 GRACE = 1.0

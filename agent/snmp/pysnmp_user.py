@@ -11,7 +11,7 @@ from typing import Any
 from pysnmp.hlapi.v3arch import asyncio as v3
 from pysnmp.proto import errind
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp.pysnmp import PysnmpExchange
 from agent.snmp.session import Locked
 

@@ -17,11 +17,11 @@ from functools import partial
 
 import msgspec
 
-from agent.credential import Access
-from agent.poller import Permit
+from agent.polling.poller import Permit
 from agent.reading import Clock, Happening, Sink
 from agent.settings import Settings
-from agent.target import Target
+from agent.settings.credential import Access
+from agent.settings.target import Target
 from agent.traps import known, pipe
 from agent.traps.pipe import Failed, Kept, Notice, Order, Over, Started, Told
 from agent.traps.state import State, Tally

@@ -18,7 +18,7 @@ from pysnmp.proto import api, rfc1902, rfc1905
 from pysnmp.proto.api import v1, v2c, verdec
 from pysnmp.proto.proxy import rfc2576
 
-from agent.conversion import words
+from agent.profiles.conversion import words
 from agent.traps.gate import Why
 
 MOST_OBJECTS = 256

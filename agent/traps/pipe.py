@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.traps.state import Tally
 
 LINE = 256 * 1024

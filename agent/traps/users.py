@@ -25,7 +25,7 @@ from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
 from pysnmp.proto.rfc1902 import OctetString
 from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp.pysnmp_user import AUTHENTICATION, PRIVACY
 from agent.traps.gate import Why
 from agent.traps.message import MALFORMED, Heard, Unread, heard

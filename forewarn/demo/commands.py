@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent.spool import SpoolError
+from agent.delivery.spool import SpoolError
 from collector.database import StorageError
 from collector.series.store import StoreError
 from forewarn.demo import BEGUN

@@ -18,13 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.contact import Contact
-from agent.poller import slot
-from agent.profile import Profile
+from agent.delivery.spool import Spool
+from agent.polling.contact import Contact
+from agent.polling.poller import slot
+from agent.profiles.files import Profile
 from agent.reading import Clock, Reading
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.spool import Spool
-from agent.target import Target
 from forewarn.demo.courses import DAY, Course
 from forewarn.demo.site import Simulated
 from forewarn.demo.stage import Actor

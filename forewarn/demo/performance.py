@@ -23,8 +23,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from agent.app import SystemClock, find_profiles
+from agent.delivery.spool import Spool
 from agent.settings import load as load_agent
-from agent.spool import Spool
 from forewarn.demo import free, history
 from forewarn.demo.children import Children
 from forewarn.demo.home import Home

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp import gufo, pysnmp
 from agent.snmp.packing import MOST, Packing
 from agent.snmp.requester import Limits, Requester

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import logpage
 from agent.app import SystemClock
 from agent.guard import withdraw
+from agent.logbook import pages
 from forewarn import __main__ as command_line
 from forewarn.demo.responder import Responder
 from forewarn.wire import unpack
@@ -64,7 +64,7 @@ def status(site: Site) -> str:
 
 def start(site: Site) -> None:
     site.start()
-    until(lambda: bool(logpage.pages(site.data / "log")))
+    until(lambda: bool(pages.pages(site.data / "log")))
 
 
 def kill(site: Site) -> None:
@@ -110,8 +110,8 @@ def test_full_shows_the_bytes_that_left_and_those_are_what_the_collector_has(
         assert site.stop() == 0
         taken = {(epoch, record.seq): record.hash for epoch, record in taker.taken}
     sent: set[bytes] = set()
-    for page in logpage.pages(site.data / "log"):
-        for stored in logpage.read(page).stored:
+    for page in pages.pages(site.data / "log"):
+        for stored in pages.read(page).stored:
             sent |= set(unpack(stored.payload).bodies) if stored.payload else set()
     shown = [
         msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in told(site, "--json", "--full").splitlines()
@@ -138,7 +138,7 @@ def test_a_collector_in_earnest_confirms_and_status_says_it_in_words(tmp_path: P
         run.reload_broker()
         whole.start()
         home = whole.folder / "agent"
-        until(lambda: bool(logpage.pages(home / "log")))
+        until(lambda: bool(pages.pages(home / "log")))
         words = ("log", "--json", "--device", "cam-1")
         until(lambda: '"state":"confirmed"' in typed(home, *words)[1], timeout=30)
         until(lambda: re.search(r"answered, \d+ values", typed(home, "status")[1]) is not None)
@@ -256,7 +256,7 @@ def test_on_a_full_disk_the_log_gives_way_to_the_spool_and_delivery_goes_on(
         inside = Path(f"/proc/{site.process.pid}/root{site.data}")
         until(lambda: site.told("agent started"))
         until(lambda: len(taker.taken) > 5)
-        size = sum(page.stat().st_size for page in logpage.pages(inside / "log"))
+        size = sum(page.stat().st_size for page in pages.pages(inside / "log"))
         assert size > 3_000_000
         with contextlib.suppress(OSError), (inside / "ballast").open("wb", buffering=0) as file:
             while True:
@@ -264,7 +264,7 @@ def test_on_a_full_disk_the_log_gives_way_to_the_spool_and_delivery_goes_on(
         until(lambda: site.told("log book pauses"), timeout=40)
         before = len(taker.taken)
         until(lambda: len(taker.taken) > before + 20)
-        assert sum(page.stat().st_size for page in logpage.pages(inside / "log")) < size
+        assert sum(page.stat().st_size for page in pages.pages(inside / "log")) < size
         assert site.process.poll() is None
         assert taker.wrong == []
         assert site.stop() == 0
@@ -275,10 +275,10 @@ def fill_log(folder: Path, size: int) -> None:
     folder.mkdir()
     now = SystemClock().now()
     entries = [
-        logpage.Entry(at=now, kind=logpage.LEFT, epoch="E0", first=seq, last=seq) for seq in range(1, size // 50_000)
+        pages.Entry(at=now, kind=pages.LEFT, epoch="E0", first=seq, last=seq) for seq in range(1, size // 50_000)
     ]
     for number, some in enumerate((entries[at : at + 10] for at in range(0, len(entries), 10)), 1):
-        logpage.named(folder, number).write_bytes(b"".join(logpage.encoded(one, os.urandom(50_000)) for one in some))
+        pages.named(folder, number).write_bytes(b"".join(pages.encoded(one, os.urandom(50_000)) for one in some))
 
 
 def test_another_account_of_the_same_group_reads_status_and_log_without_the_settings(

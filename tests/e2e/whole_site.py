@@ -22,7 +22,7 @@ import duckdb
 import yaml
 
 from agent.app import SystemClock
-from agent.spool import Spool
+from agent.delivery.spool import Spool
 from collector.database import open_sqlite
 from collector.journal import DatabaseJournal
 from forewarn.consent import Consent, document, instant, new_key, sign

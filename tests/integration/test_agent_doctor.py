@@ -18,11 +18,11 @@ import pytest
 import yaml
 
 from agent.app import SystemClock
+from agent.delivery.spoolfile import SpoolFile
 from agent.doctor.look import look
 from agent.guard import withdraw
 from agent.itself import Status
-from agent.profile import shipped
-from agent.spoolfile import SpoolFile
+from agent.profiles.files import shipped
 from collector import broker_files
 from forewarn import consent as consents
 from forewarn import signals

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.poller import poll_once
-from agent.profile import shipped
+from agent.polling.poller import poll_once
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.target import Target
 from forewarn.demo.responder import Mood, Responder
 from forewarn.settings import SettingError, read
 from forewarn.vocabulary import DeviceKind

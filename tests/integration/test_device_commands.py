@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands import main
-from agent.profile import library
+from agent.profiles.files import library
 from forewarn import consent as consents
 from forewarn.demo import ber
 from forewarn.demo.responder import Device, Responder

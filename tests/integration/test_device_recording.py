@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from agent.contact import Contact
-from agent.profile import load, shipped
+from agent.polling.contact import Contact
+from agent.profiles.files import load, shipped
 from agent.reading import Happening, Reading
-from agent.recording import Recording, record
 from agent.snmp.opening import opener
 from agent.snmp.session import SnmpError
+from agent.support.recording import Recording, record
 from forewarn.demo.responder import Device, Mood, Responder
 from tests.clocks import SteppedClock
 from tests.polling import RECORDINGS, recorded, target

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent import discovery, makers
 from agent.commands import main
-from agent.discover_commands import one_line
-from agent.remembered import Memory, Remembered
+from agent.commands.discover import one_line
+from agent.devices.remembered import Memory, Remembered
+from agent.discovery import makers
 from agent.settings import load
 from forewarn import consent as consents
 from forewarn.demo.responder import Device, Responder
@@ -211,7 +211,7 @@ def test_an_open_door_without_snmp_is_proposed_with_a_probe_of_it(site, capsys, 
         door.bind(("127.77.1.1", 0))
         door.listen()
         port = door.getsockname()[1]
-        monkeypatch.setattr(discovery, "PORTS", (port,))
+        monkeypatch.setattr("agent.discovery.search.PORTS", (port,))
         settled(site, more="", networks=("127.77.1.1/32",))
         assert main(["discover", "--run"]) == 0
     told = capsys.readouterr().out

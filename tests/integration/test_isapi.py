@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import agent.isapi
-from agent.beside import Company
+from agent.devices.beside import Company
 from agent.isapi.contact import Isapi
 from agent.isapi.mapping import Mapping, shipped
-from agent.login import REST, Login
 from agent.reading import Happening, Reading
-from agent.target import Target
+from agent.settings.login import REST, Login
+from agent.settings.target import Target
 from forewarn.settings import Secret, SettingError, read
 from forewarn.vocabulary import DeviceKind, Source
 from tests.clocks import SteppedClock

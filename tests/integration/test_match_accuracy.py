@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.matching import find, questions
-from agent.profile import shipped
+from agent.profiles.files import shipped
+from agent.profiles.matching import find, questions
+from agent.settings.target import Target
 from agent.snmp.opening import opener
-from agent.target import Target
 from forewarn.demo import ber
 from forewarn.demo.recordings import still
 from forewarn.demo.responder import Device, Responder

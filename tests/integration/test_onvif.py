@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from agent.beside import Company
-from agent.login import REST, Login
+from agent.devices.beside import Company
 from agent.onvif import soap
 from agent.onvif.contact import Onvif
 from agent.reading import Happening, Reading
-from agent.target import Target
-from agent.xmltext import read as soap_read
+from agent.settings.login import REST, Login
+from agent.settings.target import Target
+from agent.web.xmltext import read as soap_read
 from forewarn.settings import Secret
 from forewarn.vocabulary import Source
 from tests.clocks import SteppedClock

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.presence import Presences
+from agent.delivery.spool import Spool
+from agent.delivery.uplink import Identity, Tempo, Uplink
 from agent.guard import Guard
-from agent.presence import Presences
-from agent.spool import Spool
-from agent.uplink import Identity, Tempo, Uplink
 from collector.database import Databases, open_sqlite
 from collector.entry import Entry
 from collector.intake import Intake, Pace

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import poller as polling
-from agent.poller import Poller, UnknownProfile, check, slot
-from agent.profile import shipped
+from agent.polling import poller as polling
+from agent.polling.poller import Poller, UnknownProfile, check, slot
+from agent.profiles.files import shipped
 from agent.reading import Reading
 from agent.snmp.opening import opener
 from forewarn.consent import Refusal

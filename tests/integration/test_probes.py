@@ -16,18 +16,18 @@ from typing import Any, Self
 
 import pytest
 
-from agent.poller import poll_once
+from agent.polling.poller import poll_once
+from agent.polling.reach import answers, reached
 from agent.probes import icmp
 from agent.probes.http import Http, ends
 from agent.probes.icmp import Icmp, checksum
 from agent.probes.ntp import Ntp
 from agent.probes.probe import Found, Probe
 from agent.probes.rtsp import Rtsp
-from agent.probes.setting import ProbeSetting
 from agent.probes.tcp import Tcp
-from agent.reach import answers, reached
 from agent.reading import Happening
-from agent.target import Target
+from agent.settings.probes import ProbeSetting
+from agent.settings.target import Target
 from forewarn.settings import Secret
 from forewarn.vocabulary import DeviceKind, Source
 from tests.clocks import SteppedClock

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from agent.contact import Contact
-from agent.poller import Poller
-from agent.profile import load, shipped
+from agent.polling.contact import Contact
+from agent.polling.poller import Poller
+from agent.profiles.files import load, shipped
 from agent.reading import Happening
+from agent.settings.target import INTERVAL
 from agent.snmp.opening import opener
-from agent.target import INTERVAL
 from forewarn.demo.responder import Responder
 from tests.clocks import SteppedClock
 from tests.polling import RECORDINGS, UPTIME, Kept, RealClock, contact, in_loop, reading, recorded, target, until, value

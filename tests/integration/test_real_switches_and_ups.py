@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent.contact import Contact
-from agent.neighbours import Neighbour, said
-from agent.profile import shipped
+from agent.polling.contact import Contact
+from agent.polling.neighbours import Neighbour, said
+from agent.profiles.files import shipped
 from agent.snmp.opening import opener
 from forewarn.demo import ber
 from forewarn.demo.recordings import packaged

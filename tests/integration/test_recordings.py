@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.profile import shipped
+from agent.profiles.files import shipped
 from forewarn.demo import ber
 from forewarn.demo.recordings import packaged
 from forewarn.demo.responder import Device, Responder

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.credential import Access
+from agent.settings.credential import Access
 from agent.snmp import gufo, pysnmp
 from agent.snmp.level import AUTHENTICATED, ENCRYPTED, below
 from agent.snmp.session import Unreachable

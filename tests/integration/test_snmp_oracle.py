@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.profile import shipped
+from agent.profiles.files import shipped
 from agent.snmp import gufo, pysnmp
 from forewarn.demo.recordings import packaged
 from forewarn.demo.responder import Responder

@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from agent.contact import Contact
-from agent.credential import Access, Credential
-from agent.profile import shipped
+from agent.polling.contact import Contact
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.credential import Access, Credential
+from agent.settings.target import Target
 from agent.snmp import gufo, pysnmp
 from agent.snmp.opening import opener
 from agent.snmp.requester import Requester
 from agent.snmp.session import Denied, Exchange, Locked, SnmpError
-from agent.target import Target
 from forewarn.settings import Duration, Secret
 from tests.clocks import SteppedClock
 from tests.servers import free_port, program, stop

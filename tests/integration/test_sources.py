@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from agent.commands import main
-from agent.login import Login
-from agent.poller import Poller, poll_once
-from agent.probes.setting import ProbeSetting
-from agent.profile import shipped
+from agent.polling.poller import Poller, poll_once
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
+from agent.settings.login import Login
+from agent.settings.probes import ProbeSetting
 from agent.snmp.opening import opener
 from collector.devices import Devices
 from forewarn import consent as consents

@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from agent.spool import Spool
+from agent.delivery.spool import Spool
 from forewarn import wire
 from tests.unit.test_spool import ROOM, Clock, assert_contiguous
 
 PUTTER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from agent.spool import Spool
+from agent.delivery.spool import Spool
 from forewarn.wire import Record
 from tests.unit.test_spool import SHAPE, Clock
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import contact as contacts
-from agent import health
-from agent.contact import Contact
-from agent.counters import WRAP_SECONDS
-from agent.health import Standing
-from agent.poller import Poller
-from agent.profile import shipped
+from agent.devices import health
+from agent.devices.health import Standing
+from agent.devices.remembered import Memory, Remembered
+from agent.polling import contact as contacts
+from agent.polling.contact import Contact
+from agent.polling.poller import Poller
+from agent.profiles.counters import WRAP_SECONDS
+from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
-from agent.remembered import Memory, Remembered
+from agent.settings.target import Target
 from agent.snmp.opening import opener
 from agent.snmp.packing import Packing
-from agent.target import Target
 from forewarn.demo.responder import Device, Mood, Responder
 from forewarn.settings import Duration
 from tests.clocks import SteppedClock

@@ -13,12 +13,12 @@ from typing import Any
 from pyasn1.codec.ber import encoder
 from pysnmp.proto.api import v2c
 
-from agent.credential import Credential
 from agent.reading import Happening, Reading
 from agent.settings import Settings
-from agent.target import Target
+from agent.settings.credential import Credential
+from agent.settings.listening import Listening
+from agent.settings.target import Target
 from agent.traps.listener import Listener
-from agent.traps.setting import Listening
 from forewarn.bus import Broker
 from forewarn.consent import Refusal
 from forewarn.settings import Secret

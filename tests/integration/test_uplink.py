@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.presence import Presences
+from agent.delivery.spool import Barred, Spool
+from agent.delivery.spoolfile import SpoolFile
+from agent.delivery.uplink import Identity, Status, Tempo, Uplink
 from agent.guard import STOP, Guard, withdraw
-from agent.presence import Presences
-from agent.spool import Barred, Spool
-from agent.spoolfile import SpoolFile
-from agent.uplink import Identity, Status, Tempo, Uplink
 from forewarn import consent as consents
 from forewarn import signals
 from forewarn.bus import Backoff, Broker, Bus, Done

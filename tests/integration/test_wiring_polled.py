@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.poller import Poller
-from agent.profile import shipped
+from agent.devices.remembered import Memory
+from agent.polling.poller import Poller
+from agent.polling.wiring import Wiring
+from agent.profiles.files import shipped
 from agent.reading import Happening
-from agent.remembered import Memory
 from agent.snmp.opening import opener
-from agent.wiring import Wiring
 from forewarn.demo.responder import Responder
 from forewarn.settings import Duration
 from tests.polling import Kept, RealClock, ended, in_loop, recorded, target, until

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.anonymous import Disguise
-from agent.profile import shipped
+from agent.profiles.files import shipped
+from agent.support.anonymous import Disguise
 
 
 def test_an_address_for_mail_in_any_text_gets_a_stand_in_and_the_same_one_each_time():

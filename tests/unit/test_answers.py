@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from agent.answers import MOST, QUIET, Answers
+from agent.delivery.answers import MOST, QUIET, Answers
 from forewarn import signals
 from forewarn.signals import Ack
 from tests.agents import AGENT, SECRET

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.clockface import moment
+from agent.profiles.clockface import moment
 
 NOON = datetime(2024, 6, 8, 12, 0, tzinfo=UTC).timestamp()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversion import converter, mac, number, quantity, words, written
-from agent.formula import FormulaError, parse
-from agent.profile import Column
+from agent.profiles.conversion import converter, mac, number, quantity, words, written
+from agent.profiles.files import Column
+from agent.profiles.formula import FormulaError, parse
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.counters import BOOTS, ENGINE_TIME, UPTIME, Clocks, Past, continuity, rate
+from agent.profiles.counters import BOOTS, ENGINE_TIME, UPTIME, Clocks, Past, continuity, rate
 from agent.snmp.session import Value
 
 IN, OUT, ERRORS = "1.3.6.1.2.1.2.2.1.10.1", "1.3.6.1.2.1.2.2.1.16.1", "1.3.6.1.2.1.2.2.1.14.1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.counters import WRAP_SECONDS, Clocks, Continuity, Past, continuity, marks_of, rate
+from agent.profiles.counters import WRAP_SECONDS, Clocks, Continuity, Past, continuity, marks_of, rate
 
 COUNT_32 = st.integers(0, 2**32 - 1)
 COUNT_64 = st.integers(0, 2**64 - 1)

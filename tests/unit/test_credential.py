@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.credential import Access
 from agent.settings import Settings
+from agent.settings.credential import Access
 from forewarn.settings import SettingError, read
 
 BASE = "site: s\nagent: a\nshard: 1\nsecret: x\nbroker: {host: h}\n"

@@ -11,8 +11,8 @@ import pytest
 
 import rules
 from agent.app import SystemClock
-from agent.profile import load_folder
-from agent.target import Target
+from agent.profiles.files import load_folder
+from agent.settings.target import Target
 from forewarn.demo import history
 from forewarn.demo.courses import DAY, HOUR
 from forewarn.demo.history import Past, Pattern

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from agent import digest
-from agent.digest import Answering, NoAnswer, chosen
-from agent.login import Password
+from agent.settings.login import Password
+from agent.web import digest
+from agent.web.digest import Answering, NoAnswer, chosen
 
 MUFASA = Password("Mufasa", "Circle of Life")
 SHA = (

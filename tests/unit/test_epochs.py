@@ -12,10 +12,10 @@ from types import FrameType
 
 import pytest
 
-from agent import epochs, spoolfile
-from agent.epochs import Epochs
-from agent.spool import Spool, SpoolError
-from agent.spoolfile import SpoolFile
+from agent.delivery import epochs, spoolfile
+from agent.delivery.epochs import Epochs
+from agent.delivery.spool import Spool, SpoolError
+from agent.delivery.spoolfile import SpoolFile
 from forewarn import wire
 from forewarn.wire import Record
 from tests.unit.test_spool import ROOM, SHAPE, Clock, everything, record

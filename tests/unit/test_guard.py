@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.door import Door
+from agent.delivery.door import Door
+from agent.delivery.spool import Spool
 from agent.guard import STOP, WITHDRAWN, Guard, withdraw
 from agent.reading import Happening, Reading
-from agent.spool import Spool
 from forewarn import consent as consents
 from forewarn import wire
 from forewarn.consent import Refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from agent.health import FIRST_PAUSE, LONGEST_PAUSE, Health, Standing
+from agent.devices.health import FIRST_PAUSE, LONGEST_PAUSE, Health, Standing
 
 
 def test_one_failed_poll_makes_suspect_three_make_down_and_one_good_one_ends_it():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.identity import changes, identity, merged
+from agent.devices.identity import changes, identity, merged
 
 CAMERA = {"serial": "A1", "mac": "02:00:00:00:00:01", "engine": "8000", "firmware": "1.0"}
 

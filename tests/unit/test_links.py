@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.host import Host
-from agent.links import said
 from agent.reading import Happening
 from agent.settings import Settings
+from agent.settings.links import said
 from forewarn.demo.responder import Responder
 from forewarn.settings import SettingError, read
 from tests.clocks import SteppedClock

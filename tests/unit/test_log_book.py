@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import logbook, logpage
-from agent.logbook import LogBook
-from agent.loglines import Story
-from agent.logpage import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry
-from agent.logreading import Reader
-from agent.spoolfile import Piece
+from agent.delivery.spoolfile import Piece
+from agent.logbook import pages
+from agent.logbook.book import MOST_WAITING, LogBook
+from agent.logbook.lines import Story
+from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry
+from agent.logbook.reader import Reader
 from forewarn import wire
 from forewarn.consent import Refusal, new_key
 from forewarn.wire import GENESIS, Header, Record
@@ -28,8 +28,8 @@ EPOCH = "E1"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logbook, "LINGER", 0.01)
-    monkeypatch.setattr(logbook, "PRESSED", 0.0)
+    monkeypatch.setattr("agent.logbook.book.LINGER", 0.01)
+    monkeypatch.setattr("agent.logbook.book.PRESSED", 0.0)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def ranges(folder: Path, kind: str) -> list[tuple[int, int]]:
 
 
 def size(folder: Path) -> int:
-    return sum(page.stat().st_size for page in logpage.pages(folder))
+    return sum(page.stat().st_size for page in pages.pages(folder))
 
 
 def started(folder: Path, clock: SteppedClock, *, epoch: str = EPOCH, acked: int = 0, **options: float) -> LogBook:
@@ -180,7 +180,7 @@ def test_a_damaged_end_is_set_aside_and_said_and_what_was_before_it_stays(
     for _ in range(5):
         book.left(*blocks.next())
     book.close()
-    (page,) = logpage.pages(tmp_path)
+    (page,) = pages.pages(tmp_path)
     whole = page.read_bytes()
     spoiled = {
         "cut short": whole[:-20],
@@ -195,7 +195,7 @@ def test_a_damaged_end_is_set_aside_and_said_and_what_was_before_it_stays(
     assert ranges(tmp_path, LEFT) == [(1, 1), (2, 2), (3, 3), (4, 4), (6, 6)]
     assert ranges(tmp_path, UNWRITTEN) == [(5, 5)]
     assert any("bytes set aside as 000001.log.damaged" in entry.text.get("state", "") for entry in entries(tmp_path))
-    kept = logpage.aside(page).read_bytes()
+    kept = pages.aside(page).read_bytes()
     assert kept
     assert spoiled[harm].endswith(kept)
 
@@ -209,7 +209,7 @@ def test_damage_within_a_page_hides_the_rest_of_that_page_alone_and_is_said(
         book.left(piece, os.urandom(6_000))
         wrote(tmp_path, lambda last=piece.last: ranges(tmp_path, LEFT)[-1:] == [(last, last)])  # type: ignore[misc]
     book.close()
-    first = logpage.pages(tmp_path)[0]
+    first = pages.pages(tmp_path)[0]
     content = bytearray(first.read_bytes())
     content[-100] ^= 1
     first.write_bytes(content)
@@ -222,7 +222,7 @@ def test_who_follows_is_told_once_of_damage(tmp_path: Path, clock: SteppedClock)
     book, blocks = started(tmp_path, clock), Blocks()
     book.left(*blocks.next())
     book.close()
-    (page,) = logpage.pages(tmp_path)
+    (page,) = pages.pages(tmp_path)
     page.write_bytes(page.read_bytes()[:-1] + b"?")
     reader = Reader(tmp_path)
     told = [stored.entry.text.get("state", "") for stored in reader.more()]
@@ -235,8 +235,8 @@ def test_an_erased_log_book_begins_anew_under_the_running_agent(tmp_path: Path, 
     piece, payload = blocks.next()
     book.left(piece, payload)
     wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(1, 1)])
-    for page in logpage.pages(tmp_path):
-        logpage.remove(page)
+    for page in pages.pages(tmp_path):
+        pages.remove(page)
     book.left(*blocks.next())
     wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(2, 2)])
     book.close()
@@ -255,7 +255,7 @@ def test_a_spool_without_room_gets_that_of_the_log_book_which_pauses_and_says_wh
     for _ in range(10):
         book.give_way()
         time.sleep(0.02)
-    until(lambda: logpage.pages(tmp_path) == [], timeout=5)
+    until(lambda: pages.pages(tmp_path) == [], timeout=5)
     assert book.standing == (0, "the disk is full, and the spool needs the room")
     book.left(*blocks.next())
     book.consent(Refusal.STOPPED, "the file STOP is there", None)
@@ -276,7 +276,7 @@ def test_what_left_during_a_pause_is_kept_whole_when_it_leaves_again(tmp_path: P
     book.left(*blocks.next())
     wrote(tmp_path, lambda: ranges(tmp_path, LEFT) == [(1, 1)])
     book.give_way()
-    until(lambda: logpage.pages(tmp_path) == [], timeout=5)
+    until(lambda: pages.pages(tmp_path) == [], timeout=5)
     piece, payload = blocks.next()
     book.left(piece, payload)
     until(lambda: not book._queue, timeout=5)
@@ -298,7 +298,7 @@ def test_a_disk_that_refuses_a_write_costs_the_oldest_page_and_leaves_no_half_en
         wrote(tmp_path, lambda last=piece.last: ranges(tmp_path, LEFT)[-1:] == [(last, last)])  # type: ignore[misc]
         blocks.next()
         clock.step(1)
-    first, _ = logpage.pages(tmp_path)
+    first, _ = pages.pages(tmp_path)
     real, full = os.write, [True]
 
     def write(handle: int, content: bytes) -> int:
@@ -319,7 +319,7 @@ def test_a_disk_that_refuses_a_write_costs_the_oldest_page_and_leaves_no_half_en
     assert not first.exists()
     assert ranges(tmp_path, LEFT) == [(3, 3), (6, 6)]
     assert ranges(tmp_path, UNWRITTEN) == [(2, 2), (4, 5)]
-    assert all(logpage.read(page).why == "" for page in logpage.pages(tmp_path))
+    assert all(pages.read(page).why == "" for page in pages.pages(tmp_path))
 
 
 def test_on_a_disk_that_is_nearly_full_it_grows_no_more(
@@ -354,11 +354,11 @@ def test_each_page_says_again_under_which_consent_its_blocks_left(tmp_path: Path
         book.left(piece, os.urandom(30_000))
         wrote(tmp_path, lambda last=piece.last: ranges(tmp_path, LEFT)[-1:] == [(last, last)])  # type: ignore[misc]
     book.close()
-    pages = logpage.pages(tmp_path)
-    assert len(pages) > 2
+    found = pages.pages(tmp_path)
+    assert len(found) > 2
     assert REFUSED not in kinds(tmp_path)
-    for page in pages:
-        said = logpage.read(page).stored[0].entry
+    for page in found:
+        said = pages.read(page).stored[0].entry
         assert (said.kind, said.consent, said.text["signed_by"]) == (CONSENT, consent.id, consent.signed_by)
     story = Story()
     lines = [line for stored in Reader(tmp_path).more() for line in story.add(stored)] + story.rest()
@@ -373,7 +373,7 @@ def test_the_account_of_the_agent_writes_it_and_its_group_reads_it(tmp_path: Pat
     finally:
         os.umask(before)
     assert oct(folder.stat().st_mode)[-3:] == "750"
-    assert {oct(page.stat().st_mode)[-3:] for page in logpage.pages(folder)} == {"640"}
+    assert {oct(page.stat().st_mode)[-3:] for page in pages.pages(folder)} == {"640"}
 
 
 def test_it_waits_for_nothing_and_holds_no_more_than_it_may_while_the_disk_is_slow(
@@ -393,7 +393,7 @@ def test_it_waits_for_nothing_and_holds_no_more_than_it_may_while_the_disk_is_sl
     for _ in range(300):
         piece, _ = blocks.next()
         book.left(piece, os.urandom(60_000))
-    assert sum(len(payload) for _, payload in book._queue) <= logbook.MOST_WAITING + 70_000
+    assert sum(len(payload) for _, payload in book._queue) <= MOST_WAITING + 70_000
     slow.clear()
     until(lambda: not book._queue, timeout=5)
     time.sleep(0.1)

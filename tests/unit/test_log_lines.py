@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import loglines, logtext, spoken
-from agent.loglines import Line, Story, plain, still_waiting
-from agent.logpage import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry, Stored
-from agent.spoolfile import SpoolFile
-from agent.waiting import waiting
+from agent import spoken
+from agent.delivery.spoolfile import SpoolFile
+from agent.logbook import lines, wording
+from agent.logbook.lines import Line, Story, plain, still_waiting
+from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry, Stored
+from agent.logbook.waiting import waiting
 from forewarn import wire
 from forewarn.vocabulary import TABLES, DeviceKind, Source
 from forewarn.wire import GENESIS, Header, Record, Shape, TableShape
@@ -94,8 +95,8 @@ def test_a_record_that_left_twice_is_one_line_with_two_times(whole: bool) -> Non
     told = on.said(CONFIRMED, 4)
     assert seqs(told) == ([1, 2, 3] if whole else [1, 2, 3, 4])
     assert told[1].left == [first, again]
-    assert logtext.full(told[1]).count("left again") == 1
-    assert "left again" not in logtext.row(told[1])
+    assert wording.full(told[1]).count("left again") == 1
+    assert "left again" not in wording.row(told[1])
 
 
 def test_a_record_that_left_and_was_dropped_then_is_said_to_be_declared_lost() -> None:
@@ -109,8 +110,8 @@ def test_a_record_that_left_and_was_dropped_then_is_said_to_be_declared_lost() -
         ("poll", "confirmed"),
         ("lost", "confirmed"),
     ]
-    assert logtext.row(told[0]).endswith("(declared lost later)")
-    assert "lost: records 1 to 2 (2 of them), dropped here: overflow: the spool was full" in logtext.row(told[3])
+    assert wording.row(told[0]).endswith("(declared lost later)")
+    assert "lost: records 1 to 2 (2 of them), dropped here: overflow: the spool was full" in wording.row(told[3])
     on.left(4, 6)
     losses = [on.record(4, kind="lost", why="W", first=1), on.record(5, kind="lost", why="V", first=5)]
     told = on.left(1, 6, *losses, on.bodies[6]) + on.said(CONFIRMED, 6)
@@ -138,7 +139,7 @@ def test_a_block_that_cannot_be_read_is_a_line_and_hides_nothing_else() -> None:
     told = on.story.add(Stored(Entry(at=1, kind=LEFT, epoch="E1", first=1, last=1), b"?", 0))
     told += on.left(2, 2) + on.said(CONFIRMED, 2)
     assert [line.kind for line in told] == ["log", "poll"]
-    assert "holds a block that cannot be read: not_json" in logtext.row(told[0])
+    assert "holds a block that cannot be read: not_json" in wording.row(told[0])
 
 
 def test_a_line_has_the_device_what_was_read_with_its_units_and_where_it_stands() -> None:
@@ -147,7 +148,7 @@ def test_a_line_has_the_device_what_was_read_with_its_units_and_where_it_stands(
     (line,) = on.said(CONFIRMED, 1)
     assert line.record is not None
     at = spoken.instant(line.record.t)
-    row = logtext.row(line)
+    row = wording.row(line)
     assert row.startswith(f"{at}  {spoken.hour(line.left[0], line.record.t)}")
     assert spoken.hour(line.confirmed, line.record.t) in row
     assert row.endswith(
@@ -168,8 +169,8 @@ def test_every_kind_of_record_is_said_in_words(changed: dict[str, object], says:
     on = Leaving()
     on.left(1, 1, on.record(1, **changed))
     (line,) = on.said(CONFIRMED, 1)
-    assert says in logtext.row(line)
-    assert ("the agent" in logtext.row(line)) is (changed.get("device") == "")
+    assert says in wording.row(line)
+    assert ("the agent" in wording.row(line)) is (changed.get("device") == "")
 
 
 SCOPE = "devices over SNMP and this machine itself; devices in 10.0.0.0/8 only"
@@ -206,8 +207,8 @@ TERMS = {
 )
 def test_every_act_is_a_sentence(kind: str, text: dict[str, str], says: str) -> None:
     (line,) = Leaving().said(kind, 5, 3, **text)
-    assert logtext.row(line).endswith(says)
-    assert line.kind in loglines.KINDS
+    assert wording.row(line).endswith(says)
+    assert line.kind in lines.KINDS
     assert json.loads(msgspec.json.encode(plain(line)))["kind"] == line.kind
 
 
@@ -257,7 +258,7 @@ def test_no_field_of_the_vocabulary_is_said_with_its_unit_spelt_in_its_name() ->
 
 
 def test_chinese_names_keep_the_columns_straight() -> None:
-    assert logtext.padded_to("门口-1", 9) == "门口-1   "
+    assert wording.padded_to("门口-1", 9) == "门口-1   "
 
 
 def spooled(path: Path, records: int) -> SpoolFile:

@@ -7,8 +7,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.matching import DESCRIPTION, OBJECT_ID, Fit, Shown, best, find, inventory, judge, questions, shown_texts
-from agent.profile import load, shipped
+from agent.profiles.files import load, shipped
+from agent.profiles.matching import (
+    DESCRIPTION,
+    OBJECT_ID,
+    Fit,
+    Shown,
+    best,
+    find,
+    inventory,
+    judge,
+    questions,
+    shown_texts,
+)
 from agent.snmp.played import PlayedExchange
 from agent.snmp.requester import Requester
 from agent.snmp.session import Value

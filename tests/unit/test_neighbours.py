@@ -7,8 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-from agent import neighbours
-from agent.neighbours import FEW, MOST_BYTES, Link, Neighbour
+from agent.polling import neighbours
+from agent.polling.neighbours import FEW, MOST_BYTES, Link, Neighbour
 from agent.snmp.played import PlayedExchange
 from agent.snmp.requester import Requester
 from agent.snmp.session import Value

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.drawing import make
-from agent.plan import Plan
-from agent.profile import library, load
+from agent.profiles.drawing import make
+from agent.profiles.files import library, load
+from agent.profiles.plan import Plan
 from agent.snmp.played import PlayedExchange
 from agent.snmp.requester import Requester
 from agent.snmp.session import Value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agent.devices.visited import sources
 from agent.settings import Settings
-from agent.visited import sources
 from forewarn.settings import SettingError, read
 
 LEAST = "site: s\nagent: a\nshard: 0\nsecret: x\nbroker: {host: b}\ndevices:\n"

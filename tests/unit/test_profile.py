@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.profile import load, load_folder, shipped
+from agent.profiles.files import load, load_folder, shipped
 from forewarn.settings import SettingError
 
 HEAD = "id: x\nkind: camera\nsrc: a test\n"

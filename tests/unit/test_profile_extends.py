@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.profile import Profile, library, load, load_folder, shipped
+from agent.profiles.files import Profile, library, load, load_folder, shipped
 from forewarn.settings import SettingError
 from forewarn.vocabulary import DeviceKind
 

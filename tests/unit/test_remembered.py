@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from agent.remembered import FILE, Memory, Remembered
+from agent.devices.remembered import FILE, Memory, Remembered
 
 
 def test_what_was_learned_is_there_again_after_a_restart(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.spool import Barred, Closed, Released, Spool, SpoolError
-from agent.spoolfile import Piece
+from agent.delivery.spool import Barred, Closed, Released, Spool, SpoolError
+from agent.delivery.spoolfile import Piece
 from forewarn import wire
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import GENESIS, Record, Shape, TableShape

@@ -13,8 +13,8 @@ from pyasn1.codec.ber import encoder
 from pysnmp.entity import config
 from pysnmp.proto.api import v2c
 
-from agent.credential import Access
 from agent.settings import Settings
+from agent.settings.credential import Access
 from agent.traps import known, pipe
 from agent.traps.gate import LARGEST, OTHERS, REMEMBERED, STRANGERS, Gate, Repeats, Why
 from agent.traps.message import KEPT_OBJECTS, Heard, Unread, read

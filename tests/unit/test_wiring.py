@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import nearby, neighbours
-from agent.neighbours import Neighbour
+from agent.devices.remembered import Memory
+from agent.polling import nearby, neighbours
+from agent.polling.neighbours import Neighbour
+from agent.polling.wiring import Wiring
 from agent.reading import Happening, Reading
-from agent.remembered import Memory
-from agent.target import Target
-from agent.wiring import Wiring
+from agent.settings.target import Target
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
 from tests.polling import Kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.xmltext import DEEPEST, MOST, Unreadable, read
+from agent.web.xmltext import DEEPEST, MOST, Unreadable, read
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Recordings of devices for support, with nothing in them that tells whose they are."""

@@ -1,0 +1,276 @@
+"""One device's web interface over HTTP(S): a request at a time, answers bounded, a redirection followed nowhere.
+
+h11 speaks HTTP; it costs half a megabyte, where the usual clients cost twenty. The password is said by Digest alone, so
+that nobody on the way reads it, and once only when it is refused.
+
+Errors, all WebError:
+    Unanswered   nobody answered, or what answered broke off; `there` tells whether anybody is there
+    Denied       user or password refused
+    Garbled      an answer that is no HTTP, or longer than it may be
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import ssl
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import h11
+
+from agent.settings.login import Password
+from agent.web.digest import Answering, NoAnswer, chosen
+
+LONGEST = 1024 * 1024
+"""Octets of an answer that we read."""
+_PIECE = 65536
+_UNAUTHORIZED = 401
+
+
+class WebError(Exception):
+    """No answer to go by. `there` tells whether somebody answered at all."""
+
+    there = True
+
+
+class Unanswered(WebError):
+    """Nobody answered, or what answered broke off."""
+
+    def __init__(self, why: str, *, there: bool = False) -> None:
+        super().__init__(why)
+        self.there = there
+
+
+class Denied(WebError):
+    """User or password refused."""
+
+
+class Garbled(WebError):
+    """An answer that is no HTTP, or longer than it may be."""
+
+
+class Answer(NamedTuple):
+    """What came; the names of `headers` are in lower case, one that came twice stands twice."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@functools.cache
+def unjudged() -> ssl.SSLContext:
+    """TLS with whatever certificate and age of protocol: cameras sign their own, and few speak what is recent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+@functools.cache
+def judged(ca: Path | None) -> ssl.SSLContext:
+    """TLS that takes only certificates signed by those in `ca`, or those the system trusts.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificate.
+    """
+    return ssl.create_default_context(cafile=ca)
+
+
+class Web:
+    """A connection to one device, opened when it is needed and again when it was closed.
+
+    Args:
+        address: the device's IP address.
+        port: its TCP port.
+        tls: None for plain HTTP.
+        password: said when the device asks for it.
+        timeout: seconds for one request and its answer.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        password: Password | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self._address = address
+        self._port = port
+        self._tls = tls
+        self.password = password
+        self._timeout = timeout
+        self._host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._http = h11.Connection(h11.CLIENT)
+        self._answering: Answering | None = None
+        self.shown: bytes | None = None
+        """The certificate the device showed last, DER; None without TLS."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, what: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the socket back."""
+        if self._streams is not None:
+            # A farewell by TLS would wait for the device's.
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    async def get(self, path: str) -> Answer:
+        """Reads `path`.
+
+        Raises:
+            WebError: see above.
+        """
+        return await self._asked("GET", path, b"", "")
+
+    async def post(self, path: str, body: bytes, kind: str) -> Answer:
+        """Asks a question that needs a body of its own, as SOAP does.
+
+        Raises:
+            WebError: see above.
+        """
+        return await self._asked("POST", path, body, kind)
+
+    async def _asked(self, method: str, path: str, body: bytes, kind: str) -> Answer:
+        answer = await self._timed(method, path, body, kind)
+        if answer.status != _UNAUTHORIZED or self.password is None:
+            return answer
+        said = self._answering is not None
+        try:
+            challenge = chosen(text for name, text in answer.headers if name == "www-authenticate")
+        except NoAnswer as wrong:
+            raise Denied(str(wrong)) from None
+        if said and not challenge.stale:
+            self._answering = None
+            raise Denied(f"credentials refused for user `{self.password.user}`")
+        self._answering = Answering(challenge, self.password)
+        answer = await self._timed(method, path, body, kind)
+        if answer.status == _UNAUTHORIZED:
+            self._answering = None
+            raise Denied(f"credentials refused for user `{self.password.user}`")
+        return answer
+
+    async def _timed(self, method: str, path: str, body: bytes, kind: str) -> Answer:
+        """One request and its answer; whatever breaks off leaves no connection open.
+
+        Raises:
+            Unanswered, Garbled: see above.
+        """
+        reused, whole = self._streams is not None, False
+        try:
+            async with asyncio.timeout(self._timeout):
+                try:
+                    answer = await self._exchanged(method, path, body, kind)
+                except (ConnectionError, h11.RemoteProtocolError):
+                    if not reused:
+                        raise
+                    # It closed what it had left open: that is no failure yet.
+                    self.close()
+                    answer = await self._exchanged(method, path, body, kind)
+        except h11.LocalProtocolError as wrong:
+            raise Garbled(f"`{path}` cannot be asked for: {wrong}") from None
+        except h11.RemoteProtocolError as wrong:
+            raise Garbled(f"port {self._port} answers, but no HTTP: {wrong}") from None
+        except TimeoutError:
+            there = self._streams is not None
+            raise Unanswered(f"did not answer within {self._timeout:g} s", there=there) from None
+        except OSError as wrong:
+            raise self._unanswered(wrong) from None
+        else:
+            whole = True
+            return answer
+        finally:
+            if not whole:
+                self.close()
+
+    def _unanswered(self, wrong: OSError) -> Unanswered:
+        if isinstance(wrong, ssl.SSLCertVerificationError):
+            return Unanswered(f"its certificate is not accepted: {wrong.verify_message}", there=True)
+        if isinstance(wrong, ssl.SSLError):
+            return Unanswered(f"TLS failed on port {self._port}: {wrong.reason or wrong}", there=True)
+        if wrong.errno == errno.ECONNREFUSED:
+            return Unanswered(f"it refuses connections to TCP port {self._port}", there=True)
+        return Unanswered(f"no connection to TCP port {self._port}: {wrong.strerror or wrong}")
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            name = self._address if self._tls is not None else None
+            self._streams = await asyncio.open_connection(
+                self._address, self._port, ssl=self._tls, server_hostname=name
+            )
+            self._http = h11.Connection(h11.CLIENT)
+            shown = self._streams[1].get_extra_info("ssl_object")
+            self.shown = shown.getpeercert(binary_form=True) if shown is not None else None
+        return self._streams
+
+    async def _exchanged(self, method: str, path: str, body: bytes, kind: str) -> Answer:
+        reader, writer = await self._open()
+        headers = [(b"Host", self._host.encode()), (b"User-Agent", b"forewarn"), (b"Accept", b"*/*")]
+        if body:
+            headers += [(b"Content-Type", kind.encode()), (b"Content-Length", str(len(body)).encode())]
+        if self._answering is not None:
+            headers.append((b"Authorization", self._answering.header(method, path).encode("latin-1")))
+        writer.write(self._http.send(h11.Request(method=method, target=path, headers=headers)) or b"")
+        writer.write(b"".join(self._http.send(event) or b"" for event in _rest(body)))
+        await writer.drain()
+        answer = await self._answered(reader)
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        else:
+            self.close()
+        return answer
+
+    async def _answered(self, reader: asyncio.StreamReader) -> Answer:
+        head: h11.Response | None = None
+        body: list[bytes] = []
+        size = 0
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await reader.read(_PIECE))
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                size += len(event.data)
+                if size > LONGEST:
+                    self.close()
+                    raise Garbled(f"its answer is longer than {LONGEST} octets")
+                body.append(bytes(event.data))
+            elif isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError(errno.ECONNRESET, "it closed the connection")
+            elif isinstance(event, h11.EndOfMessage):
+                assert head is not None
+                named = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in head.headers]
+                return Answer(head.status_code, named, b"".join(body))
+
+
+def _rest(body: bytes) -> list[h11.Event]:
+    return [*([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
+
+
+async def certificate_faults(address: str, port: int, context: ssl.SSLContext, *, name: str, within: float) -> str:
+    """Why a certificate is not accepted, in words; "" when it is.
+
+    Raises:
+        OSError: nobody answered; TimeoutError among them.
+    """
+    async with asyncio.timeout(within):
+        try:
+            _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name or address)
+        except ssl.SSLCertVerificationError as wrong:
+            return wrong.verify_message
+        writer.transport.abort()
+    return ""
