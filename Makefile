@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 READY := $(VENV)/.ready
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -40,9 +41,9 @@ check: setup ## lint, format, types, import contracts, structure
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit/test_structure.py
 
-test: setup ## every test, with the time each suite took (ARGS= goes to pytest)
+test: setup ## every test, with the time each suite took (WORKERS= at once, ARGS= goes to pytest)
 	@.ci/servers || true
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 demo: setup ## a simulated site, the first forecast ticket (ARGS="--lang zh", "--until-ticket --json", "--data DIR")
 	@$(BIN)/forewarn demo $(ARGS)

@@ -6,6 +6,7 @@ A server that is not installed skips its tests, and says which package brings it
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -20,14 +21,24 @@ from pathlib import Path
 import psycopg
 import pytest
 
+_RANGE = 1000
+_FIRST = 10_000 + os.getpid() % 20 * _RANGE
+_ports = itertools.cycle(range(_FIRST, _FIRST + _RANGE))
 PATHS = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now.
+
+    It lies below those the kernel gives to connections, and in a range of this process's own, so that neither a
+    connection nor another worker's server takes it before the test does.
+    """
+    for _ in range(_RANGE):
+        port = next(_ports)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free on loopback")
 
 
 def program(name: str, package: str, *also: str) -> str:
