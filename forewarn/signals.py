@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from forewarn.manifest import Manifest
 from forewarn.wire import SHARDS, VERSION, Malformed, Reason, WireError
 
 
@@ -48,7 +49,8 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Birth and will of an agent: a hint for people, never evidence.
 
-    `conn` counts connections, so that a late will of an older connection is known for what it is.
+    `conn` counts connections, over restarts too, so that a late will of an older connection is known for what it is
+    (see `is_later`). `manifest` is the newest that the spool has made in this epoch.
     """
 
     state: str
@@ -56,6 +58,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: str
     conn: int
     why: str = ""
+    manifest: Manifest | None = None
 
 
 _BLOCK_TOPIC = re.compile("fw/1/t/([0-9a-f]{2})/([^/]+)").fullmatch
@@ -125,6 +128,17 @@ def open_presence(payload: bytes) -> Presence:
         return _decode_presence(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise Malformed(Reason.WRONG_FIELD, f"not a presence message: {wrong}") from wrong
+
+
+def is_later(new: Presence, old: Presence | None) -> bool:
+    """Whether `new` may take the place of `old`: brokers deliver a will when they notice, which may be minutes late.
+
+    Within one run of the agent the counter decides. Between runs it does too, unless the counter was lost with the
+    agent's folder: then only a birth of a younger run (its ULID sorts behind) counts.
+    """
+    if old is None or new.conn > old.conn or (new.conn == old.conn and new.boot == old.boot):
+        return True
+    return new.boot > old.boot and new.state == "online"
 
 
 def block_topic(shard: int, agent: str) -> str:
