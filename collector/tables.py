@@ -40,6 +40,7 @@ entry = Table(
     Column("first", BigInteger, nullable=False, server_default="0", comment="records below were duplicates"),
     Column("last", BigInteger, nullable=False, server_default="0"),
     Column("payload", LargeBinary, comment="the block as received; null for a tick"),
+    Column("only", String, nullable=False, server_default="", comment="empty: for every projection"),
     Index("entry_of_agent", "agent", "epoch", "last"),
     sqlite_autoincrement=True,
 )
@@ -53,6 +54,7 @@ watermark = Table(
     Column("chain", LargeBinary, nullable=False, comment="chained hash of that record, 16 bytes"),
     Column("begun", BigInteger, nullable=False),
     Column("moved", BigInteger, nullable=False, comment="when a record was last committed"),
+    Column("head", BigInteger, nullable=False, server_default="0", comment="as the agent last said"),
 )
 
 ingest = Table(
@@ -166,6 +168,15 @@ cursor = Table(
     SERVICE,
     Column("projection", String, primary_key=True),
     Column("position", BigInteger, nullable=False),
+)
+
+witness = Table(
+    "witness",
+    SERVICE,
+    Column("projection", String, primary_key=True),
+    Column("journal", String, nullable=False, comment="its identity"),
+    Column("position", BigInteger, nullable=False, comment="at or before the cursor"),
+    Column("arrived", BigInteger, nullable=False, comment="of the entry there"),
 )
 
 ticket = Table(
