@@ -41,7 +41,10 @@ entry = Table(
     Column("last", BigInteger, nullable=False, server_default="0"),
     Column("payload", LargeBinary, comment="the block as received; null for a tick"),
     Column("only", String, nullable=False, server_default="", comment="empty: for every projection"),
+    Column("shards", BigInteger, comment="of a tick: a bit for each it attests; null for all"),
+    Column("listened", BigInteger, comment="of a tick: milliseconds it attests at most"),
     Index("entry_of_agent", "agent", "epoch", "last"),
+    Index("entry_of_shard", "shard", "position"),
     sqlite_autoincrement=True,
 )
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from collector import proof_tables, tables
+from collector import lease_tables, proof_tables, tables
 from collector.database import Databases, Full, Unreachable, open_postgres, open_sqlite, reading, stated, upsert
 from tests.servers import free_port, new_database
 
@@ -32,7 +32,7 @@ def differences(engine: sa.Engine, metadata: sa.MetaData) -> list[Any]:
 
 
 def test_the_migrated_schema_is_the_one_the_tables_describe(databases: Databases) -> None:
-    assert proof_tables.JOURNAL is tables.JOURNAL
+    assert proof_tables.JOURNAL is lease_tables.JOURNAL is tables.JOURNAL
     assert differences(databases.journal, tables.JOURNAL) == []
     assert differences(databases.service, tables.SERVICE) == []
 
