@@ -158,6 +158,9 @@ class SilentBus:
     def subscribe(self, filters: Sequence[str], handler: Handler) -> None:
         """Nothing comes."""
 
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Nothing came."""
+
     def watch(self, watcher: Watcher) -> None:
         """Nothing changes."""
 

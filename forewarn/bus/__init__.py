@@ -6,6 +6,9 @@ ends with the broker's PUBACK, which says nothing about safety (a broker forgets
 messages are handed to a handler on the network thread with a `done` to call, from any thread, once the message is
 kept; until then its PUBACK is withheld, and the broker's window (20 messages in Mosquitto) holds back the rest.
 
+A bus is connected only when the broker has granted every filter; one that it refuses ends the connection, which is
+tried again. Otherwise a program would look connected and hear nothing.
+
 Every connection is a fresh client with a clean session. So nothing of a dead connection can burst into the next one,
 and a `done` that comes late, after a reconnect, acknowledges nothing.
 
@@ -87,8 +90,11 @@ class Bus(Protocol):
     def subscribe(self, filters: Sequence[str], handler: Handler) -> None:
         """Asks for topics with QoS 1, now and after every reconnect. The first handler whose filter fits gets it."""
 
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Asks for these topics no more. What is under way may still reach the handler's turn, and is dropped."""
+
     def watch(self, watcher: Watcher) -> None:
-        """Calls `watcher` on the network thread at every change; after a connect, filters are asked for already."""
+        """Calls `watcher` on the network thread at every change; when connected, every filter is granted."""
 
     def will(self, make: Callable[[], Message]) -> None:
         """`make` is asked before every connection attempt for what the broker says when we vanish."""
@@ -179,6 +185,17 @@ class Backoff(NamedTuple):
     def wait(self, failures: int) -> float:
         """Seconds before the next attempt after so many failures in a row (1 or more)."""
         return min(self.most, self.first * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+Routes = list[tuple[list[str], Handler]]
+"""Who gets what, in the order it was asked for."""
+
+
+def without(routes: Routes, filters: Sequence[str]) -> Routes:
+    """Routes less some filters: a new list, since the network thread may be walking through the old one."""
+    gone = set(filters)
+    kept = (([wanted for wanted in asked if wanted not in gone], handler) for asked, handler in routes)
+    return [(asked, handler) for asked, handler in kept if asked]
 
 
 def fits(wanted: str, topic: str) -> bool:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from forewarn.bus import Done, Handler, Message, Offline, State, Watcher, fits
+from forewarn.bus import Done, Handler, Message, Offline, Routes, State, Watcher, fits, without
 from forewarn.telemetry import Log
 
 WINDOW = 20
@@ -79,6 +79,11 @@ class Exchange:
                 if any(fits(wanted, topic) for wanted in filters):
                     link.offer(topic, payload)
 
+    def leave_out(self, link: _Link, filters: Sequence[str]) -> None:
+        """Takes filters off a connection."""
+        with self.lock:
+            link.filters = [wanted for wanted in link.filters if wanted not in filters]
+
 
 class _Link:
     """One connection: its filters, its will, and what waits for it."""
@@ -139,7 +144,7 @@ class LoopbackBus:
     def __init__(self, exchange: Exchange, client_id: str) -> None:
         self._exchange = exchange
         self._client_id = client_id
-        self._routes: list[tuple[list[str], Handler]] = []
+        self._routes: Routes = []
         self._watchers: list[Watcher] = []
         self._make_will: Callable[[], Message] | None = None
         self._state = State(connected=False, why="not started")
@@ -166,6 +171,13 @@ class LoopbackBus:
         link = self._link
         if link is not None and self._state.connected:
             self._exchange.ask(link, filters)
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """See Bus."""
+        self._routes = without(self._routes, filters)
+        link = self._link
+        if link is not None:
+            self._exchange.leave_out(link, filters)
 
     def connect(self) -> None:
         """See Bus."""

@@ -16,11 +16,14 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from forewarn.bus import Backoff, Broker, Done, Handler, Message, Offline, State, Watcher, fits
+from forewarn.bus import Backoff, Broker, Done, Handler, Message, Offline, Routes, State, Watcher, fits, without
 from forewarn.telemetry import Log
 
-KEEPALIVE = 30
+KEEPALIVE = 15
+"""A connection on which nothing arrives for so many seconds is asked for a sign of life, and given up after as many."""
 CONNECT_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 20.0
+"""So long a broker may take to greet us or to grant a subscription; a cluster takes 5 to 10 s to say no."""
 STEADY = 10.0
 """A connection that lasted so many seconds resets the back-off."""
 
@@ -33,14 +36,23 @@ class MqttBus:
     One thread of ours runs everything: it connects, reads, writes, calls handlers and watchers, and waits.
     """
 
-    def __init__(self, broker: Broker, client_id: str, *, backoff: Backoff | None = None) -> None:
-        """Raises Unusable when the settings name files that cannot be used."""
+    def __init__(
+        self, broker: Broker, client_id: str, *, backoff: Backoff | None = None, keepalive: int = KEEPALIVE
+    ) -> None:
+        """Connects as `client_id`; a silent connection is given up after twice `keepalive` seconds.
+
+        Raises:
+            Unusable: the settings name files that cannot be used.
+        """
         self._broker = broker
         self._client_id = client_id
         self._backoff = backoff or Backoff()
+        self._keepalive = keepalive
         self._password = broker.secret()
         self._context = broker.context()
-        self._routes: list[tuple[list[str], Handler]] = []
+        self._routes: Routes = []
+        self._asking = threading.Lock()
+        """Held while filters change, so that one that comes with a connection is asked for once and not never."""
         self._watchers: list[Watcher] = []
         self._make_will: Callable[[], Message] | None = None
         self._state = State(connected=False, why="not started")
@@ -63,10 +75,19 @@ class MqttBus:
 
     def subscribe(self, filters: Sequence[str], handler: Handler) -> None:
         """See Bus."""
-        self._routes.append((list(filters), handler))
-        connection = self._connection
-        if connection is not None and self._state.connected:
-            connection.ask(filters)
+        with self._asking:
+            self._routes = [*self._routes, (list(filters), handler)]
+            connection = self._connection
+            if connection is not None and connection.asked:
+                connection.ask(filters)
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """See Bus."""
+        with self._asking:
+            self._routes = without(self._routes, filters)
+            connection = self._connection
+            if connection is not None and connection.asked:
+                connection.leave_out(filters)
 
     def connect(self) -> None:
         """See Bus."""
@@ -102,13 +123,13 @@ class MqttBus:
     def _live(self) -> str:
         """One connection from its beginning to its end; returns why it ended, in a sentence."""
         will = self._make_will() if self._make_will else None
-        with contextlib.closing(_Connection(self._client_id, self._hand_over, self._up)) as connection:
+        with contextlib.closing(_Connection(self._client_id, self)) as connection:
             connection.prepare(self._broker.user, self._password, self._context, will)
             self._connection = connection
             if self._closing.is_set():
                 return "closed"
             try:
-                connection.open(self._broker.host, self._broker.port)
+                connection.open(self._broker.host, self._broker.port, self._keepalive)
                 return connection.serve()
             except (OSError, ValueError) as wrong:
                 return f"broker {self._broker.host}:{self._broker.port} is not reached: {wrong}"
@@ -116,8 +137,10 @@ class MqttBus:
                 self._connection = None
 
     def _up(self, connection: _Connection) -> None:
-        for filters, _ in self._routes:
-            connection.ask(filters)
+        with self._asking:
+            for filters, _ in self._routes:
+                connection.ask(filters)
+            connection.asked = True
         self._turn(State(connected=True, why=""))
 
     def _turn(self, state: State) -> None:
@@ -131,7 +154,8 @@ class MqttBus:
         for watcher in self._watchers:
             watcher(state)
 
-    def _hand_over(self, topic: str, payload: bytes, done: Done) -> None:
+    def hand_over(self, topic: str, payload: bytes, done: Done) -> None:
+        """Gives a message to the first handler whose filter fits."""
         for filters, handler in self._routes:
             if any(fits(wanted, topic) for wanted in filters):
                 try:
@@ -162,23 +186,25 @@ class _Connection:
     """One connection, driven by the thread that calls `open` and `serve`; the rest may be called from any thread.
 
     paho's own loop is not used: it waits with select(), which fails above 1,023 open files, and swallows its thread's
-    death. `_out` and `_early` are guarded by `_lock`, which is never held while paho is called: paho holds a lock of
-    its own around `_acknowledged`.
+    death. `_out`, `_early`, `_asked` and `_granted` are guarded by `_lock`, which is never held while paho is called: paho
+    holds a lock of its own around `_acknowledged`.
     """
 
-    def __init__(
-        self,
-        client_id: str,
-        hand_over: Callable[[str, bytes, Done], None],
-        up: Callable[[_Connection], None],
-    ) -> None:
-        self._hand_over = hand_over
-        self._up = up
+    def __init__(self, client_id: str, bus: MqttBus) -> None:
+        self.greeted = False
+        self._bus = bus
+        self._ready = False
+        self._over = False
+        self._asked: dict[int, list[str]] = {}
+        self._granted: dict[int, list[ReasonCode]] = {}
+        self._answer_due = 0.0
         self._lock = threading.Condition()
         self._out: dict[int, Future[None]] = {}
         self._early: set[int] = set()
         self._dead = False
         self._why = ""
+        self.asked = False
+        """Whether the filters were asked for: those that come later must be asked for one by one."""
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
@@ -203,8 +229,9 @@ class _Connection:
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
 
-    def open(self, host: str, port: int) -> None:
-        self._client.connect(host, port, KEEPALIVE)
+    def open(self, host: str, port: int, keepalive: int) -> None:
+        self._client.connect(host, port, keepalive)
+        self._answer_due = time.monotonic() + ANSWER_TIMEOUT
 
     def serve(self) -> str:
         """Reads and writes until the connection ends; returns why, in a sentence."""
@@ -214,7 +241,7 @@ class _Connection:
             selector.register(self._wake_read, reads)
             selector.register(sock, reads)
             asked, checked, code = reads, time.monotonic(), MQTTErrorCode.MQTT_ERR_SUCCESS
-            while not code and client.socket() is not None:
+            while not code and client.socket() is not None and not self._over:
                 wanted = reads | selectors.EVENT_WRITE if client.want_write() else reads
                 if wanted != asked:
                     selector.modify(sock, wanted)
@@ -229,6 +256,7 @@ class _Connection:
                     code = client.loop_write()
                 if not code and time.monotonic() - checked > 1:
                     checked, code = time.monotonic(), client.loop_misc()
+                    self._look_for_answers(checked)
         return self._why or f"connection lost ({paho.error_string(code).rstrip('.')})"
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> Future[None]:
@@ -247,7 +275,40 @@ class _Connection:
         return future
 
     def ask(self, filters: Sequence[str]) -> None:
-        self._client.subscribe([(wanted, 1) for wanted in filters])
+        _, mid = self._client.subscribe([(wanted, 1) for wanted in filters])
+        if mid is None:
+            return  # The connection is gone; the next one asks again.
+        with self._lock:
+            codes = self._granted.pop(mid, None)
+            if codes is None:
+                self._asked[mid] = list(filters)
+                self._answer_due = time.monotonic() + ANSWER_TIMEOUT
+        if codes is not None:
+            self._judge(filters, codes)
+
+    def _judge(self, filters: Sequence[str], codes: Sequence[ReasonCode]) -> None:
+        refused = [wanted for wanted, code in zip(filters, codes, strict=False) if code.is_failure]
+        if refused:
+            # A cluster that lost a node refuses for a while what it grants a moment later; connected without it we
+            # would hear nothing for ever. The connection ends, and the next one asks again.
+            what = "the broker refuses us the subscription to"
+            self._end(f"{what} {', '.join(refused)}: its access list forbids it, or it cannot now")
+        elif not self._asked and not self._ready:
+            self._ready = True
+            self._bus.ready()
+
+    def _look_for_answers(self, now: float) -> None:
+        if (not self.greeted or self._asked) and now > self._answer_due:
+            asked = ", ".join(wanted for filters in self._asked.values() for wanted in filters)
+            self._end(f"the broker does not answer{f' the subscription to {asked}' if asked else ''}")
+
+    def _end(self, why: str) -> None:
+        self._why = self._why or why
+        self._over = True
+        self._wake()
+
+    def leave_out(self, filters: Sequence[str]) -> None:
+        self._client.unsubscribe(list(filters))
 
     def settle(self, timeout: float) -> None:
         """Waits until every publish has its PUBACK."""
@@ -284,12 +345,20 @@ class _Connection:
     def _connected(self, _client: object, _user: object, _flags: object, code: ReasonCode, _more: object) -> None:
         if code.is_failure:
             self._why = f"the broker refuses us: {str(code).lower()}"
-        else:
-            self._up(self)
+            return
+        self.greeted = True
+        self._bus.greeted(self)
+        if not self._asked:
+            self._ready = True
+            self._bus.ready()
 
-    def _subscribed(self, _client: object, _user: object, _mid: int, codes: list[ReasonCode], _more: object) -> None:
-        if any(code.is_failure for code in codes):
-            log.error("subscription refused by the broker", codes=", ".join(str(code) for code in codes))
+    def _subscribed(self, _client: object, _user: object, mid: int, codes: list[ReasonCode], _more: object) -> None:
+        with self._lock:
+            filters = self._asked.pop(mid, None)
+            if filters is None:
+                self._granted[mid] = codes
+                return
+        self._judge(filters, codes)
 
     def _message(self, client: paho.Client, _user: object, message: paho.MQTTMessage) -> None:
         done: Done = _Done(client, message.mid) if message.qos else _nothing
@@ -299,7 +368,7 @@ class _Connection:
             log.warning("message on a topic that is not UTF-8 dropped", size=len(message.payload))
             done()
             return
-        self._hand_over(topic, bytes(message.payload), done)
+        self._bus.hand_over(topic, bytes(message.payload), done)
 
     def _acknowledged(self, _client: object, _user: object, mid: int, _code: object, _more: object) -> None:
         with self._lock:
