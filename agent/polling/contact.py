@@ -111,7 +111,7 @@ class Contact:
         self._signs = rows.Signs()
         self._extras: list[str] = []
         self._marks: list[str] = []
-        self._present: frozenset[str] | None = None
+        self._absent: frozenset[str] | None = None
         self._past: Past | None = None
         self._wraps: int | None = None
         self._inventory: dict[str, str] = {}
@@ -229,9 +229,9 @@ class Contact:
                 raise
             turn.missing.append(str(wrong))
             return True
-        if self._present is None:
-            self._present = frozenset(turn.got)
-        return same and not rows.gone(self._present, asked, turn.got)
+        if self._absent is None:
+            self._absent = frozenset([*self._extras, *drawn.oids]).difference(turn.got)
+        return same and not rows.gone(self._absent, asked, turn.got)
 
     def _other(self, turn: _Turn) -> bool:
         """Whether the device may have other rows than when it was met."""
@@ -255,7 +255,7 @@ class Contact:
         self._marks = marks_of(oid for part in met.plan.counts for oid in part.oids)
         extras = [UPTIME, BOOTS, ENGINE_TIME, *rows.SIGNS, *self._marks]
         found = await session.get_many([*extras, ENGINE_ID])
-        self._plan, self._present = met.plan, None
+        self._plan, self._absent = met.plan, None
         self._extras = [UPTIME, *(oid for oid in extras[1:] if oid in found)]
         self._marks = [mark for mark in self._marks if mark in found]
         self._signs.met(found, anew=before is None or before.oids != met.plan.oids)

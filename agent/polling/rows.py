@@ -45,7 +45,6 @@ class Signs:
         self._shown = {sign: got[sign] for sign in SIGNS if sign in got}
 
 
-def gone(present: frozenset[str], asked: Iterable[str], got: Mapping[str, Value]) -> frozenset[str]:
-    """The objects that were asked for, were there when the rows were read, and are no more."""
-    missing = present.difference(got)
-    return missing.intersection(asked) if missing else missing
+def gone(absent: frozenset[str], asked: Iterable[str], got: Mapping[str, Value]) -> list[str]:
+    """The objects that were asked for and did not come, but for those that did not come when the rows were read."""
+    return [oid for oid in asked if oid not in got and oid not in absent]

@@ -1,10 +1,13 @@
 """Draws the plan of one device: walks its tables, learns what its rows are called, and sees which objects it has.
 
+Names of objects are interned: devices of a kind have the same ones, and hold them once.
+
 Errors: those of `agent.snmp.session`, when the device does not tell its rows.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -163,7 +166,7 @@ class _Drawing:
             if link.oid is None or (link.take and self._whole(link)):
                 return link, ""
             place = instances.led(link.path(), row, self.got) if row is not None else ""
-            oid = f"{link.oid}.{place}" if row is not None else str(link.oid)
+            oid = sys.intern(f"{link.oid}.{place}" if row is not None else str(link.oid))
             if not link.take and place is not None and oid in self.got:
                 return link, oid
         return None, ""
@@ -171,7 +174,7 @@ class _Drawing:
     def _whole(self, link: Column) -> tuple[str, ...]:
         """The objects that are taken together."""
         rows = (row for row in self.rows[str(link.oid)] if instances.kept(link.where, row, self.got))
-        return tuple(f"{link.oid}.{row}" for row in rows)
+        return tuple(sys.intern(f"{link.oid}.{row}") for row in rows)
 
     def _column(self, slots: Mapping[str, int], name: str, link: Column, oid: str, group: Group) -> None:
         slot, every = slots[str(name)], float(link.every or group.every or 0.0)

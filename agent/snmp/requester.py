@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from agent.snmp.packing import MOST, Packing
@@ -160,14 +160,14 @@ class Requester:
             return
         if found or len(oids) == 1:
             self.packing.answered(len(oids))
-            got.update(found)
+            got.update(_asked_for(oids, found))
             return
         # Nothing at all: either none of them exists, or the device refused the request as a whole.
         if UPTIME not in oids and not self._exchange.all_or_none:
             # As many as before, so that the answer tells which of the two it was.
             found = await self._patiently(lambda: self._exchange.get([*oids[:-1], UPTIME]))
             if found:
-                got.update((oid, value) for oid, value in found.items() if oid != UPTIME)
+                got.update(_asked_for(oids, found))
                 return
         await self._halved(oids, got)
 
@@ -212,3 +212,8 @@ class Requester:
         answer = await ask()
         self.rtt_seconds = min(self.rtt_seconds, time.perf_counter() - begun)
         return answer
+
+
+def _asked_for(oids: Sequence[str], found: Mapping[str, Value]) -> dict[str, Value]:
+    """Of an answer what was asked for, under the very names we asked by: those of the answer are not held beside them."""
+    return {oid: found[oid] for oid in oids if oid in found}

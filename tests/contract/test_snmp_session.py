@@ -14,6 +14,7 @@ from agent.snmp import gufo, pysnmp
 from agent.snmp.packing import MOST, Packing
 from agent.snmp.requester import Limits, Requester
 from agent.snmp.session import Exchange, Misread, Refused, Runaway, Unreachable, Value
+from forewarn.demo import ber
 from forewarn.demo.responder import Device, Mood, Responder
 from tests import usm
 from tests.servers import free_port
@@ -71,6 +72,13 @@ def test_every_type_arrives_as_a_plain_value_and_what_is_not_there_is_absent(ada
         f"{SYSTEM}.12.0": 18446744073709551615,
         f"{SYSTEM}.13.0": b"\x00\xff",
     }
+
+
+def test_what_a_device_tells_of_an_object_that_it_was_not_asked_for_is_no_answer(adapter, device):
+    honest, other = device.answer, ber.oid(f"{SYSTEM}.7.0")
+    device.answer = lambda request: (honest(request) or b"").replace(ber.oid(f"{SYSTEM}.3.0"), other)
+    wanted = [f"{SYSTEM}.3.0", f"{SYSTEM}.1.0"]
+    assert asked(adapter, device, lambda session: session.get_many(wanted)) == {f"{SYSTEM}.1.0": b"a device"}
 
 
 def test_a_table_of_12_columns_and_24_rows_takes_at_most_8_requests(adapter, device):
