@@ -48,6 +48,8 @@ UNMATCHED = "unmatched"
 NO_SNMP = "no SNMP"
 _log = Log(__name__)
 _MEET_AGAIN = 1800.0
+_LOOK_AGAIN = 300.0
+"""Seconds after which a device is met again of which a table could not be walked."""
 _TELL_AGAIN = 86400.0
 _MIN_DEADLINE = 0.9
 _SAME_BOOT = 600.0
@@ -211,6 +213,8 @@ class Contact:
             await self._met_again(session, turn)
         if not turn.got:
             raise Nothing("it answers, but has none of the objects asked for: is the community allowed to see them?")
+        turn.missing += [f"{oid} cannot be read: {why}" for oid, why in session.unreadable.items()]
+        turn.missing += self._plan.unread.values() if self._plan is not None else ()
 
     async def _values(self, session: Session, turn: _Turn) -> bool:
         """Asks for the values of the plan; whether its rows are still those of the device."""
@@ -220,10 +224,7 @@ class Contact:
         same = True
         try:
             await session.get_many(asked, turn.got)
-            for column, known in drawn.walks(turn.at).items():
-                found = await session.rows(column, expected=len(known))
-                same = same and tuple(found) == known
-                turn.got.update({f"{column}.{row}": value for row, value in found.items()})
+            same = await rows.walked(session, drawn.walks(turn.at), turn.got, turn.missing)
         except SnmpError as wrong:
             if not turn.got:
                 raise
@@ -260,7 +261,8 @@ class Contact:
         self._marks = [mark for mark in self._marks if mark in found]
         self._signs.met(found, anew=before is None or before.oids != met.plan.oids)
         # Devices that came up together are not met again together.
-        self._meet_at = turn.at + _MEET_AGAIN * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
+        wait = _MEET_AGAIN if not met.plan.unread else _LOOK_AGAIN
+        self._meet_at = turn.at + wait * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
         inventory = {**self._also} | met.inventory | {"address": self.target.address} | links.said(self.target)
         self._identify(inventory, found.get(ENGINE_ID), turn)
         if inventory != self._inventory or turn.at - self._told_at >= _TELL_AGAIN:

@@ -8,9 +8,9 @@ Sources: RFC 2863 (ifNumber, ifTableLastChange), RFC 6933 (entLastChangeTime).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from agent.snmp.session import Value
+from agent.snmp.session import Runaway, Session, Value
 
 SIGNS = ("1.3.6.1.2.1.2.1.0", "1.3.6.1.2.1.31.1.5.0", "1.3.6.1.2.1.47.1.4.1.0")
 """ifNumber, ifTableLastChange, entLastChangeTime."""
@@ -43,6 +43,28 @@ class Signs:
             self._futile.clear()
         self._because = set()
         self._shown = {sign: got[sign] for sign in SIGNS if sign in got}
+
+
+async def walked(
+    session: Session, columns: Mapping[str, Sequence[str]], got: dict[str, Value], missing: list[str]
+) -> bool:
+    """Walks the columns that are taken as a whole, into `got`; whether they have the rows that they had.
+
+    What came of one that has no end makes no sum: it is left out, and `missing` says so.
+
+    Raises:
+        SnmpError: as `Session.rows`, but for Runaway.
+    """
+    same = True
+    for column, known in columns.items():
+        try:
+            found = await session.rows(column, expected=len(known))
+        except Runaway as wrong:
+            missing.append(str(wrong))
+            continue
+        same = same and tuple(found) == tuple(known)
+        got.update({f"{column}.{row}": value for row, value in found.items()})
+    return same
 
 
 def gone(absent: frozenset[str], asked: Iterable[str], got: Mapping[str, Value]) -> list[str]:

@@ -16,12 +16,14 @@ from agent.profiles.conversion import Converter, Scales, code, converter, plain_
 from agent.profiles.files import formula_of
 from agent.profiles.language import COUNTERS, Column, Group, Profile
 from agent.profiles.plan import DEVICE_FIELDS, Count, Gathered, Known, Plan, Read, Seldom, Sum
-from agent.snmp.session import Session, Value
+from agent.snmp.session import Misread, Runaway, Session, Value
 from forewarn.vocabulary import TABLES, Source
 from forewarn.wire import Shape, TableShape
 
 _LONGEST_WAY = 6
 """Tables that a name may be joined through."""
+_MOST_UNREAD = 1
+"""Columns that may be without an end: of a device that has more of them no table can be relied upon."""
 
 
 async def make(profile: Profile, session: Session, *, before: Plan | None = None) -> Plan:
@@ -34,9 +36,10 @@ async def make(profile: Profile, session: Session, *, before: Plan | None = None
             stays as it was found to be.
 
     Raises:
-        SnmpError: the device did not tell its rows.
+        SnmpError: the device did not tell its rows. One table that cannot be walked costs itself alone, in the first
+            plan of a device; a later one does not lose what the one before had.
     """
-    rows = {column: await session.rows(column) for column in sorted(_walked(profile))}
+    rows, unread = await _rows(profile, session, before)
     got: dict[str, Value] = {f"{column}.{at}": value for column, cells in rows.items() for at, value in cells.items()}
     oids = [oid for group in profile.scalars for oid in _scalar_oids(group)]
     oids += [oid for group in profile.tables for oid in _row_oids(group, rows[group.row_column()])]
@@ -50,7 +53,26 @@ async def make(profile: Profile, session: Session, *, before: Plan | None = None
         if asked.issuperset(oids):
             break
     past = before if before is not None and before.profile is profile else None
-    return _Drawing(profile, rows, got, past).plan()
+    plan = _Drawing(profile, rows, got, past).plan()
+    plan.unread = unread
+    return plan
+
+
+async def _rows(
+    profile: Profile, session: Session, before: Plan | None
+) -> tuple[dict[str, Mapping[str, Value]], dict[str, str]]:
+    """The rows of each column that is walked, and why some could not be."""
+    rows: dict[str, Mapping[str, Value]] = {}
+    unread: dict[str, str] = {}
+    for column in sorted(_walked(profile)):
+        try:
+            rows[column] = await session.rows(column)
+        except (Runaway, Misread) as wrong:
+            known = before is not None and column not in before.unread
+            if known or len(unread) >= _MOST_UNREAD:
+                raise
+            rows[column], unread[column] = {}, str(wrong)
+    return rows, unread
 
 
 def _walked(profile: Profile) -> set[str]:

@@ -109,6 +109,8 @@ class Plan:
     places: list[int]
     """The slot of each position of the shape."""
     slots: int
+    unread: dict[str, str] = field(default_factory=dict)
+    """Columns that could not be walked when the plan was drawn, and why: what hangs on them is left out."""
 
     def ask(self, at: float) -> list[str]:
         """The objects to ask for in a poll at `at` (seconds of a steady clock)."""
@@ -195,7 +197,9 @@ def _taken(part: Gathered, got: Known) -> float | None:
     raws = (got.get(oid) for oid in part.oids)
     found = [value for raw in raws if raw is not None and (value := part.convert(raw)) is not None]
     if part.take == "count":
-        return float(len(found))
+        # A column that was not read this time has not lost its rows.
+        read = not part.oids or any(oid in got for oid in part.oids)
+        return float(len(found)) if read else None
     if not found:
         return None
     if part.take == "mean":

@@ -44,6 +44,7 @@ from gufo.snmp.utils import format_sock_addr
 from agent.settings.credential import Access
 from agent.snmp.authenticity import fits, localised
 from agent.snmp.level import AUTHENTICATED, ENCRYPTED, below, borne
+from agent.snmp.quiet import Quiet
 from agent.snmp.session import Denied, Locked, Misread, Refused, Unreachable, Value
 
 _AUTHENTICATION = {
@@ -61,6 +62,7 @@ _FRESH = 100.0
 """Seconds after its last word for which an engine's time is known; it takes 150 (RFC 3414 section 2.2.3)."""
 _LONGEST = 65536
 """Octets of a datagram."""
+_QUIET = Quiet()
 
 
 def connect(address: str, port: int, access: Access, timeout: float) -> GufoExchange:
@@ -175,7 +177,7 @@ class GufoExchange:
             self._drain()
             return
         try:
-            waiting.set_result(self._receive(self.client))
+            waiting.set_result(_QUIET.call(self._receive, self.client))
         except BlockingIOError:
             return
         except (OSError, GufoError, RuntimeError) as wrong:

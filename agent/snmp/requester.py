@@ -1,7 +1,8 @@
 """The manners of asking: retries, packing, bounds on walks, how many requests are under way on the site.
 
 `Requester` is the one Session; it wraps the Exchange of any adapter, so that they all behave alike. What a device
-cannot take it learns: a request that is refused as a whole is halved, and the smaller size kept in its `packing`.
+cannot take it learns: a request that is refused as a whole is halved, and the smaller size kept in its `packing`. One
+value that cannot be read spoils the whole answer it is in: it is found by halving, and asked for alone from then on.
 
 Errors: those of `agent.snmp.session`.
 """
@@ -9,6 +10,7 @@ Errors: those of `agent.snmp.session`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,6 +31,10 @@ _FEW = 4
 """So few objects no device finds too many."""
 _PAUSE = 0.2
 """Seconds between tries when the refusal came at once."""
+_MOST_SPOILT = 24
+"""Answers that cannot be read, for whose sake one asking is halved: two bad values among 56 objects make a dozen."""
+_MOST_UNREADABLE = 8
+_NUMBER_BYTES = 8
 
 
 class Limits(NamedTuple):
@@ -37,6 +43,8 @@ class Limits(NamedTuple):
     max_varbinds: int = MOST
     repetitions: int = 32
     max_rows: int = 4096
+    max_column_bytes: int = 1024 * 1024
+    """Octets that one walk may bring, indexes and values: a device may go on for ever without leaving its order."""
     nonincreasing_ok: bool = False
     in_flight: asyncio.Semaphore | None = None
     """Shared by all sessions of the site."""
@@ -60,12 +68,14 @@ class Requester:
         self.trusted = True
         self.patient = True
         self.requests = 0
+        self.unreadable: dict[str, str] = {}
         self._exchange = exchange
         self._retries = retries
         self._most = self.limits.max_varbinds
         self._alive = False
         self._any_order = self.limits.nonincreasing_ok
         self._bulk = True
+        self._spoilt = 0
 
     def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool, bulk: bool = True) -> None:
         """See `Session.narrow`."""
@@ -77,7 +87,9 @@ class Requester:
         """See `Session.get_many`."""
         got = {} if into is None else into
         failure: SnmpError | None = None
-        begin = 0
+        self._spoilt = begin = 0
+        apart = [oid for oid in oids if oid in self.unreadable] if self.unreadable else []
+        oids = [oid for oid in oids if oid not in self.unreadable] if apart else oids
         while begin < len(oids):
             # Cut as we go: what the first requests teach holds for the rest.
             end = self._cut(oids, begin)
@@ -91,6 +103,8 @@ class Requester:
             begin = end
         if failure is not None:
             raise failure
+        for oid in apart:
+            await self._again(oid, got)
         return got
 
     async def rows(self, column: str, *, expected: int | None = None) -> dict[str, Value]:
@@ -100,9 +114,14 @@ class Requester:
         walk = self._exchange.walk(column, min(repetitions, self._most, self.packing.size) if self._bulk else 0)
         found: dict[str, Value] = {}
         highest: tuple[int, ...] = ()
+        size = self._spoilt = 0
         while not walk.ended:
             for oid, value in await self._patiently(walk.step):
                 highest = self._advanced(column, oid, highest, found)
+                size += len(oid) - len(column) + (len(value) if isinstance(value, bytes | str) else _NUMBER_BYTES)
+                if size > self.limits.max_column_bytes:
+                    most = f"{self.limits.max_column_bytes // 1024} KiB"
+                    raise Runaway(f"the walk of {column} brought more than {most} in {len(found)} rows and goes on")
                 found[oid[len(column) + 1 :]] = value
         return found
 
@@ -158,6 +177,9 @@ class Requester:
             # It answered the request before: some devices stay silent when asked for too much.
             await self._halved(oids, got)
             return
+        except Misread as wrong:
+            await self._isolated(oids, got, wrong)
+            return
         if found or len(oids) == 1:
             self.packing.answered(len(oids))
             got.update(_asked_for(oids, found))
@@ -182,6 +204,32 @@ class Requester:
         if self._exchange.all_or_none and len(got) - before == len(oids):
             self.packing.refused(len(oids))
 
+    async def _isolated(self, oids: Sequence[str], got: dict[str, Value], wrong: Misread) -> None:
+        """Reads what can be read of objects whose answer cannot be.
+
+        Raises:
+            SnmpError: `wrong`, when it is not for the sake of a few objects.
+        """
+        self._spoilt += 1
+        if self._spoilt == 1:
+            # Is it a value, or all that this device says?
+            await self._patiently(lambda: self._exchange.get([UPTIME]))
+        if self._spoilt > _MOST_SPOILT or len(self.unreadable) >= _MOST_UNREADABLE:
+            raise wrong
+        if len(oids) == 1:
+            self.unreadable[oids[0]] = str(wrong)
+            return
+        half = len(oids) // 2
+        await self._get(oids[:half], got)
+        await self._get(oids[half:], got)
+
+    async def _again(self, oid: str, got: dict[str, Value]) -> None:
+        """Asks alone for an object that could not be read."""
+        self._spoilt += 1
+        with contextlib.suppress(Misread):
+            got.update(await self._patiently(lambda: self._exchange.get([oid])))
+            del self.unreadable[oid]
+
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Sends a request until it is answered or the retries are used up."""
         tries = self._retries + 1 if self.patient else 1
@@ -190,6 +238,8 @@ class Requester:
             try:
                 answer = await self._in_turn(ask, self.limits.in_flight if self.trusted else self.limits.doubtful)
             except (Unreachable, Misread, Refused) as wrong:
+                if isinstance(wrong, Misread) and self._spoilt:
+                    raise  # It said so before: the same question has the same answer.
                 self.trusted = False
                 if number == tries:
                     raise

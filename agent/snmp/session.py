@@ -13,7 +13,7 @@ Errors:
     ├─ Denied         an SNMP engine answers, but not to us; trying again does not help
     │  └─ Locked      it answers who it is and then nothing: it is Unreachable too, and tried again
     ├─ Misread        what came back is no SNMP message; trying again seldom helps
-    └─ Runaway        a walk that does not end or does not advance: a fault of the device
+    └─ Runaway        a walk that does not end, does not advance or brings too much: a fault of the device
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ class Session(Protocol):
     """Whether the device answered last time: requests to others wait for their turn apart, and delay nobody."""
     patient: bool
     """Whether a request that is not answered is sent again."""
+    unreadable: dict[str, str]
+    """Object → why its value cannot be read, though others of the device can: absent from results, a few at most."""
 
     def narrow(self, *, max_varbinds: int | None, nonincreasing_ok: bool, bulk: bool = True) -> None:
         """Sets what this device takes: objects per request (None: no limit of its family), row order, GETBULK."""
@@ -130,7 +132,7 @@ class Session(Protocol):
         `expected` is how many rows there were last time, so that one request serves.
 
         Raises:
-            SnmpError: as `get_many`; Runaway: it does not end or does not advance.
+            SnmpError: as `get_many`; Runaway: it does not end, does not advance, or brings more than a table can have.
         """
 
     async def has(self, subtree: str) -> bool:

@@ -147,7 +147,9 @@ def test_one_value_of_a_whole_column_and_of_some_of_its_rows():
         ("count", ", where: {oid: 1.3.9.2, not: ['1']}", 1),
     ):
         group = f"scalars: [{{table: host, columns: {{load1: {{oid: 1.3.9.1, type: gauge, take: {take}{where}}}}}}}]"
-        assert row(drawn(group, objects), objects, "host") == {"": {"load1": expected}}
+        plan = drawn(group, objects)
+        assert row(plan, objects, "host") == {"": {"load1": expected}}
+        assert row(plan, {}, "host") == {"": {"load1": None}}, "not read this time: none of them is 0"
 
 
 SELDOM = """
