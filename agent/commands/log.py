@@ -236,6 +236,8 @@ def _erase(folder: Path, *, yes: bool) -> None:
         typer.confirm(f"Erase {what}? What waits in the spool stays, and so does what left.", abort=True)
     for path in found:
         pages.remove(path)
+    for name in (pages.BY_HAND, pages.BY_HAND + pages.OLDER):
+        (folder / name).unlink(missing_ok=True)
     print(f"Erased {what}. A running agent begins a new one.")
 
 

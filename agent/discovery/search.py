@@ -1,11 +1,12 @@
 """Looks for devices in the networks of the consent, and says what each is; it polls nobody and changes nothing.
 
 An address is asked only when the consent covers it for `discovery`, and only in the ways that it grants: by ping and TCP
-connections (`probe`), over SNMP (`snmp`). SNMP is asked only of what answered a probe, or of every address where probes
-are not granted, with the credentials that the settings name and no others: no community is ever guessed. Each credential
-is tried once at an address, with one request; what answers it is not tried with the next. Addresses are asked in random
-order at a bounded rate. The consent is asked for each address and each way, and once it ends, or somebody creates `STOP`,
-all that is under way is dropped within a second.
+connections (`probe`), by ONVIF's WS-Discovery (`onvif`), over SNMP (`snmp`). SNMP is asked only of what answered a probe
+or WS-Discovery, or of every address where probes are not granted, with the credentials that the settings name and no
+others: no community is ever guessed. Each credential is tried once at an address, with one request; what answers it is
+not tried with the next. Addresses are asked in random order at a bounded rate. Whole links are asked by multicast only
+where every address of the link is within the consent. The consent is asked for each address and each way, and once it
+ends, or somebody creates `STOP`, all that is under way is dropped within a second.
 
 Errors:
     ValueError   a network that is none, or larger than we look through
@@ -15,11 +16,16 @@ Errors:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 
+from agent.discovery.found import ONVIF, Found
+from agent.onvif import announcement
+from agent.onvif.announcement import Announcement
 from agent.polling import meeting
 from agent.polling.contact import OpenSession
 from agent.polling.poller import Permit
@@ -32,6 +38,7 @@ from agent.settings.target import Target
 from agent.snmp.session import Session, SnmpError
 from forewarn.consent import Refusal
 from forewarn.settings import Duration
+from forewarn.telemetry import Log
 from forewarn.vocabulary import Source
 
 PORTS = (554, 80, 443, 8000, 37777)
@@ -43,7 +50,7 @@ WAIT = 1.0
 """Seconds for an answer."""
 _AT_ONCE = 128
 _GLANCE = 0.2
-_GENERIC = frozenset({"generic", "generic.host", "generic.network", "camera.generic", "switch.generic"})
+_log = Log(__name__)
 
 
 class Halted(Exception):
@@ -64,6 +71,9 @@ class Plan:
     probes: bool
     credentials: Mapping[str, Credential]
     rate: float
+    onvif: bool = False
+    links: Sequence[str] = ()
+    """Our own address on each link that is asked by multicast."""
 
     @property
     def seconds(self) -> float:
@@ -73,27 +83,7 @@ class Plan:
     @property
     def asks(self) -> bool:
         """Whether the consent grants any question at all."""
-        return bool(self.addresses) and (self.probes or bool(self.credentials))
-
-
-@dataclass(frozen=True)
-class Found:
-    """Somebody who answered. `seen` are the probes that were answered, `inventory` what it told over SNMP, if it did."""
-
-    address: str
-    seen: list[str]
-    credential: str = ""
-    inventory: Mapping[str, str] = field(default_factory=dict)
-    why: str = ""
-    """Why nothing is known by SNMP."""
-
-    @property
-    def confidence(self) -> str:
-        """`matched` by a profile of its family, `generic` by one that fits many, `seen` answers but told nothing."""
-        profile = self.inventory.get("profile")
-        if profile is None:
-            return "seen"
-        return "generic" if profile in _GENERIC else "matched"
+        return bool(self.addresses) and (self.probes or self.onvif or bool(self.credentials))
 
 
 def plan(
@@ -104,10 +94,20 @@ def plan(
     known: Collection[str],
     credentials: Mapping[str, Credential],
     rate: float = RATE,
+    links: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Whom to ask: the hosts of `networks` (CIDR) within the consent, without the addresses in `known`; sends nothing.
 
     The first and the last address of a network are nobody's, also those of the `consented` networks in a wider one.
+
+    Args:
+        networks: where to look.
+        consented: the networks of the consent.
+        permit: judges each address; it is asked of a great many.
+        known: addresses that stand in the settings.
+        credentials: of the settings, by name.
+        rate: addresses a second.
+        links: our own addresses, each with its network, that may be asked by multicast where that is granted.
 
     Raises:
         ValueError: one is no network, or has more than `MOST` addresses.
@@ -125,8 +125,25 @@ def plan(
     wanted = [host for host in allowed if host not in known]
     probes = any(permit(Source.PROBE, host) is None for host in wanted[:1])
     snmp = any(permit(Source.SNMP, host) is None for host in wanted[:1])
+    onvif = any(permit(Source.ONVIF, host) is None for host in wanted[:1])
     return Plan(
-        wanted, len(hosts) - len(allowed), len(allowed) - len(wanted), probes, dict(credentials) if snmp else {}, rate
+        wanted,
+        len(hosts) - len(allowed),
+        len(allowed) - len(wanted),
+        probes,
+        dict(credentials) if snmp else {},
+        rate,
+        onvif,
+        [own for own, network in links.items() if onvif and _whole(network, consented)],
+    )
+
+
+def _whole(link: str, consented: Iterable[str]) -> bool:
+    """Whether every address of a link lies in one network of the consent."""
+    found, networks = ipaddress.ip_network(link), (ipaddress.ip_network(text) for text in consented)
+    return any(
+        isinstance(found, ipaddress.IPv4Network) and isinstance(each, ipaddress.IPv4Network) and found.subnet_of(each)
+        for each in networks
     )
 
 
@@ -165,6 +182,12 @@ class Search:
         self._went = went
         self._done = 0
         self._found: list[Found] = []
+        self._announced: dict[str, Announcement] = {}
+
+    @property
+    def asked(self) -> int:
+        """How many addresses were looked at so far."""
+        return self._done
 
     async def run(self) -> list[Found]:
         """Asks all addresses; who answered, by address.
@@ -190,6 +213,10 @@ class Search:
 
     async def _all(self) -> None:
         addresses = random.sample(self._plan.addresses, len(self._plan.addresses))
+        for own in self._plan.links:
+            # Who answers is looked at in its turn; a link that cannot be asked as a whole is asked one by one.
+            with contextlib.suppress(OSError):
+                self._announced |= await announcement.ask_link(own, wait=WAIT)
         room = asyncio.Semaphore(_AT_ONCE)
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -201,19 +228,28 @@ class Search:
 
     async def _one(self, address: str) -> None:
         if self._permit(Source.DISCOVERY, address) is None:
-            found = await self._looked(address)
+            found = await self._looked_at(address)
             if found is not None:
                 self._found.append(found)
         self._done += 1
         self._went(self._done)
 
+    async def _looked_at(self, address: str) -> Found | None:
+        try:
+            return await self._looked(address)
+        except (ValueError, TypeError, LookupError, ArithmeticError):
+            # An answer we did not foresee costs this address, never the search.
+            _log.exception("mistake of ours", address=address)
+            return None
+
     async def _looked(self, address: str) -> Found | None:
-        seen: list[str] = []
-        if self._permit(Source.PROBE, address) is None:
-            there, seen = await _probed(address)
-            if not there:
-                return None
-        elif not self._plan.credentials:
+        probes = self._permit(Source.PROBE, address) is None
+        (there, seen), said = await asyncio.gather(
+            _probed(address) if probes else _unprobed(), self._announcement_of(address)
+        )
+        if said is not None:
+            there, seen = True, [*seen, ONVIF]
+        if probes and not there:
             return None
         why = "no credential of the settings to ask SNMP with"
         for name, credential in self._plan.credentials.items():
@@ -226,8 +262,18 @@ class Search:
                 why = answer
                 continue
             inventory, why = answer
-            return Found(address, seen, name, inventory, why)
-        return Found(address, seen, why=why) if seen else None
+            return Found(address, seen, name, inventory, why, said)
+        return Found(address, seen, why=why, said=said) if seen else None
+
+    async def _announcement_of(self, address: str) -> Announcement | None:
+        """What it says of itself by WS-Discovery."""
+        if not self._plan.onvif or self._permit(Source.ONVIF, address) is not None:
+            return None
+        try:
+            said = await announcement.ask(address, wait=WAIT)
+        except OSError:
+            said = None
+        return said or self._announced.get(address)
 
     async def _asked(self, address: str, credential: Credential) -> str | tuple[dict[str, str], str]:
         """What a device tells, and why not all of it; or why this credential does not serve.
@@ -260,6 +306,10 @@ class Search:
         return matching.inventory(fit, shown.known, texts), ""
 
 
+async def _unprobed() -> tuple[bool, list[str]]:
+    return False, []
+
+
 async def _probed(address: str) -> tuple[bool, list[str]]:
     """Whether anything at an address answers, and what did; a port that refuses shows that somebody is there."""
     ping = Icmp(address, timeout=WAIT)
@@ -268,46 +318,3 @@ async def _probed(address: str) -> tuple[bool, list[str]]:
     seen = ["ping"] if pinged.there else []
     seen += [f"TCP {port}" for port, found in zip(PORTS, opened, strict=True) if found.values.get("up") == 1.0]
     return pinged.there or any(found.there for found in opened), seen
-
-
-def entries(found: Sequence[Found], taken: Collection[str]) -> list[dict[str, object]]:
-    """What may stand under `devices:` for each, by the keys of `Target`; names are unique, also beside `taken`."""
-    names = set(taken)
-    listed: list[dict[str, object]] = []
-    for each in found:
-        base = _plain(each.inventory.get("name", "")) or f"{each.inventory.get('kind', 'device')}-{each.address}"
-        name, number = base, 2
-        while name in names:
-            name, number = f"{base}-{number}", number + 1
-        names.add(name)
-        entry: dict[str, object] = {"name": name, "address": each.address}
-        if each.credential:
-            entry["credential"] = str(each.credential)
-        else:
-            entry |= {"use_snmp": False, "probes": [_probe(one) for one in each.seen]}
-        listed.append(entry)
-    return listed
-
-
-def moved(found: Found, identities: Mapping[str, Mapping[str, str]]) -> str:
-    """The device of the settings that answers here now, by its serial or MAC address; empty for none.
-
-    Args:
-        found: who answered.
-        identities: by name, what is remembered of the devices of the settings, see `agent.identity`.
-    """
-    for word in ("serial", "mac"):
-        own = found.inventory.get(word, "").casefold()
-        for name, known in identities.items():
-            if own and known.get(word, "").casefold() == own:
-                return name
-    return ""
-
-
-def _probe(seen: str) -> dict[str, object]:
-    return {"icmp": True} if seen == "ping" else {"tcp": int(seen.removeprefix("TCP "))}
-
-
-def _plain(text: str) -> str:
-    """A device's own name as one for the settings."""
-    return "".join(char if char.isalnum() or char in "._-" else "-" for char in text.strip())[:48].strip("-.")

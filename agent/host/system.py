@@ -9,7 +9,9 @@ Errors: none; what a system does not tell, or not to this account, is None or le
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -332,3 +334,13 @@ def inodes_used_percent(path: str) -> float | None:
     except OSError:
         return None
     return 100 * (1 - found.f_ffree / found.f_files) if found.f_files else None
+
+
+def networks() -> dict[str, str]:
+    """Our own IPv4 addresses, each with the network of its link in CIDR form; without those of the loopback."""
+    found: dict[str, str] = {}
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            if each.family == socket.AF_INET and each.netmask and not each.address.startswith("127."):
+                found[each.address] = str(ipaddress.ip_network(f"{each.address}/{each.netmask}", strict=False))
+    return found

@@ -16,12 +16,13 @@ import shutil
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.delivery.spoolfile import Piece
 from agent.logbook import pages
-from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry
+from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, LOOKED, REFUSED, RUN, UNWRITTEN, Entry
 from agent.reading import Clock
 from forewarn import wire
 from forewarn.consent import Consent, Refusal
@@ -164,6 +165,10 @@ class LogBook:
         text = {"source": source, "address": address, "why": why}
         self._offer(Entry(at=self._clock.now(), kind=REFUSED, text={name: said for name, said in text.items() if said}))
 
+    def looked(self, text: Mapping[str, str]) -> None:
+        """Notes that looking for devices began or ended; see `agent.discovery.noting` for the words."""
+        self._offer(Entry(at=self._clock.now(), kind=LOOKED, text=dict(text)))
+
     def give_way(self) -> None:
         """The disk has no room for the spool: the oldest page goes, and nothing is written for a while."""
         self._pressed = True
@@ -266,7 +271,7 @@ class LogBook:
         """What left is not written: that shows by its numbers. What people did is written later."""
         self._why_unwritten = f"the log book paused: {why}"
         self._forget = True
-        self._acts.extend(entry for entry, _ in batch if entry.kind in (CONSENT, REFUSED, RUN))
+        self._acts.extend(entry for entry, _ in batch if entry.kind in (CONSENT, LOOKED, REFUSED, RUN))
 
     def _encoded(self, entry: Entry, payload: bytes) -> bytes:
         said = b""

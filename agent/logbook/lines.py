@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry, Stored
+from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, LOOKED, REFUSED, RUN, UNWRITTEN, Entry, Stored
 from agent.logbook.waiting import Waiting
 from forewarn import wire
+from forewarn.manifest import MANIFEST
 from forewarn.wire import Malformed, Record, Shape
 
 POLL, EVENT, INVENTORY, LOST, RESULT = "poll", "event", "inventory", "lost", "result"
-KINDS = (POLL, EVENT, INVENTORY, LOST, RESULT, CONSENT, REFUSED, "agent", "log")
-"""What a line may be about; `agent` says when it started, `log` speaks of the log book itself."""
-_ACTS = {CONSENT: CONSENT, REFUSED: REFUSED, RUN: "agent", UNWRITTEN: "log", BOOK: "log"}
+KINDS = (POLL, EVENT, INVENTORY, LOST, RESULT, MANIFEST, CONSENT, REFUSED, "agent", "log", "discovery")
+"""What a line may be about; `agent` says when it started, `log` speaks of the log book itself, `discovery` of looking for devices."""
+_ACTS = {CONSENT: CONSENT, REFUSED: REFUSED, RUN: "agent", UNWRITTEN: "log", BOOK: "log", LOOKED: "discovery"}
 
 
 @dataclass(slots=True, kw_only=True)

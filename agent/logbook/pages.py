@@ -11,6 +11,7 @@ Errors:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
@@ -23,10 +24,15 @@ from forewarn import wire
 
 FOLDER = "log"
 SUFFIX = ".log"
+BY_HAND = "looked-by-hand.log"
+"""Where commands note what they send beside the agent; the same form, and never more than `MOST_BY_HAND` bytes twice."""
+MOST_BY_HAND = 1024 * 1024
+OLDER = ".1"
 ASIDE = ".damaged"
 """The end of the name under which a damaged end of a page is kept."""
 LEFT, AGAIN, CONFIRMED = "left", "again", "confirmed"
 RUN, CONSENT, REFUSED, UNWRITTEN, BOOK = "run", "consent", "refused", "unwritten", "book"
+LOOKED = "looked"
 
 CUT_SHORT = "cut short"
 DAMAGED = "damaged"
@@ -47,6 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run        the agent started, its spool being `epoch`, confirmed up to `last`
     consent    what may be done changed: `text` has `state` (in force, or why not), `why`, and the document's facts
     refused    the guard refused an address or a source, `text` says which and why (no `why`: allowed again)
+    looked     somebody began or ended to look for devices: `text` says who, where, how many addresses, how, what was found
     unwritten  records `first` to `last` left without an entry here; `text` says why
     book       about the log book itself: begun, damaged, pages dropped
     """
@@ -197,3 +204,38 @@ def opened(page: Path) -> int:
         OSError: no room, or no right.
     """
     return os.open(page, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o640)
+
+
+def note(folder: Path, entry: Entry) -> None:
+    """Notes what a command does, beside the agent that writes the pages: in a file of its own, on disk on return.
+
+    Raises:
+        OSError: it could not be noted.
+    """
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path = folder / BY_HAND
+    if path.exists() and path.stat().st_size > MOST_BY_HAND:
+        path.replace(path.with_name(path.name + OLDER))
+    handle = opened(path)
+    try:
+        os.write(handle, encoded(entry))
+        os.fsync(handle)
+        # Whoever may read the other pages may read this one, whichever account the command ran under.
+        with contextlib.suppress(OSError, AttributeError):
+            owner = folder.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(handle)
+
+
+def noted(folder: Path) -> list[Stored]:
+    """What commands noted, oldest first; a damaged end is left out.
+
+    Raises:
+        OSError: it may not be read.
+    """
+    found: list[Stored] = []
+    for name in (BY_HAND + OLDER, BY_HAND):
+        with contextlib.suppress(FileNotFoundError):
+            found += read(folder / name).stored
+    return found

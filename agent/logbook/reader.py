@@ -6,6 +6,7 @@ Errors:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,13 +28,28 @@ class Reader:
         self._since = since
         self._page: Path | None = None
         self._at = 0
+        self._noted = 0
+        """When what was read last of the commands' notes happened."""
 
     def more(self) -> Iterator[Stored]:
-        """Every entry that was not read before, in order.
+        """Every entry that was not read before, in order; what commands noted stands between by its time.
 
         Raises:
             OSError: the folder may not be read.
         """
+        notes = deque(each for each in pages.noted(self._folder) if each.entry.at > self._noted)
+        for stored in self._pages():
+            while notes and notes[0].entry.at <= stored.entry.at:
+                yield self._note(notes.popleft())
+            yield stored
+        while notes:
+            yield self._note(notes.popleft())
+
+    def _note(self, stored: Stored) -> Stored:
+        self._noted = max(self._noted, stored.entry.at)
+        return stored
+
+    def _pages(self) -> Iterator[Stored]:
         found = pages.pages(self._folder)
         if self._page is None:
             found = found[_first(found, self._since) :]

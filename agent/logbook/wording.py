@@ -7,8 +7,9 @@ from rich.cells import cell_len
 
 from agent import spoken
 from agent.logbook.lines import LOST, POLL, Line
-from agent.logbook.pages import BOOK, CONSENT, REFUSED, RUN, Entry
-from forewarn.wire import Record
+from agent.logbook.pages import BOOK, CONSENT, LOOKED, REFUSED, RUN, Entry
+from forewarn.manifest import MANIFEST, Manifest
+from forewarn.wire import Malformed, Record
 
 _WIDTHS = (19, 9, 9, 9, 16)
 HEAD = ("READ", "LEFT", "CONFIRMED", "CONSENT", "DEVICE", "WHAT")
@@ -63,6 +64,8 @@ def what(line: Line) -> str:
     assert record is not None
     if record.kind == LOST:
         return loss(record)
+    if record.kind == MANIFEST:
+        return stated(record)
     if record.kind:
         said = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in record.text.items())
         return f"{record.kind}: {said}"
@@ -81,6 +84,16 @@ def loss(record: Record) -> str:
     return f"lost: records {record.first:,} to {record.seq:,} ({count:,} of them), dropped here: {record.why}"
 
 
+def stated(record: Record) -> str:
+    """A manifest as a sentence."""
+    try:
+        manifest = Manifest.read(record.text)
+    except Malformed as wrong:
+        return str(wrong)
+    lost = f", {manifest.lost:,} numbers dropped since the last" if manifest.lost else ""
+    return f"proof: records {manifest.first:,} to {manifest.last:,} ({manifest.count:,} of them){lost}"
+
+
 def act(entry: Entry) -> str:
     """What happened, as a sentence."""
     text = entry.text
@@ -91,12 +104,23 @@ def act(entry: Entry) -> str:
     if entry.kind == REFUSED:
         subject = text.get("address") or source(text.get("source", ""))
         return f"Not read: {subject}: {text['why']}" if text.get("why") else f"May be read again: {subject}"
-    if entry.kind == RUN:
-        return "The agent started"
+    if entry.kind in (RUN, LOOKED):
+        return looked(text) if entry.kind == LOOKED else "The agent started"
     if entry.kind == BOOK:
         return f"This log: {text.get('state', '')}"
     which = f"Record {entry.first:,}" if entry.first == entry.last else f"Records {entry.first:,} to {entry.last:,}"
     return f"{which} left, and what was in it is not in this log: {text.get('why', '')}"
+
+
+def looked(text: dict[str, str]) -> str:
+    """That somebody looks for devices, or has looked, as a sentence."""
+    where = f"{text.get('networks', '?')} ({text.get('addresses', '?')} addresses, by {text.get('by', '?')})"
+    if text.get("state") == "began":
+        return f"Looking for devices in {where}: {text.get('how', '')}"
+    ended = f" {text['why']};" if text.get("why") else ""
+    return (
+        f"Looked for devices in {where}:{ended} {text.get('asked', '?')} asked, found {text.get('found') or 'nobody'}"
+    )
 
 
 def terms(text: dict[str, str]) -> str:

@@ -18,9 +18,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from agent.settings import folder as folders
 from agent.settings import links
 from agent.settings.credential import Credential
 from agent.settings.listening import Listening
+from agent.settings.looking import Looking
 from agent.settings.target import Target, credited
 from forewarn import signals
 from forewarn.bus import Broker
@@ -113,6 +115,14 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limit: Annotated[
         Size, Meta(description="Room for records; when it is used up the oldest go, and a record says so.", gt=0)
     ] = Size.parse("2GiB")
+    age: Annotated[
+        Duration,
+        Meta(
+            description="For how long a record is kept that the collector does not take, while the agent runs; then it "
+            "goes, and a record says so.",
+            ge=3600,
+        ),
+    ] = Duration(30 * 86400)
     linger: Annotated[
         Duration, Meta(description="How long a record waits for others to share its write to disk.", ge=0, le=1)
     ] = Duration(0.02)
@@ -187,11 +197,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="The devices to poll.",
         ),
     ] = []
+    devices_folder: Annotated[
+        Path | None,
+        Meta(description="A folder with more of them: each file NAME.yaml in it a list under `devices:`."),
+    ] = None
     polling: Annotated[Polling, Meta(description="Bounds of polling.")] = Polling()
     host: Annotated[HostReading, Meta(description="This machine itself.")] = HostReading()
     traps: Annotated[Listening, Meta(description="What devices report by themselves: SNMP traps and informs.")] = (
         Listening()
     )
+    discovery: Annotated[Looking, Meta(description="Looking now and then for devices that nobody watches.")] = Looking()
     spool: Annotated[Keeping, Meta(description="Records on disk.")] = Keeping()
     log_book: Annotated[LogKeeping, Meta(description="What left, as it was sent, kept for the customer.")] = (
         LogKeeping()
@@ -221,8 +236,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for trusted in self.trusted_keys:
             if not _KEY.fullmatch(trusted):
                 raise ValueError("trusted_keys", f"a public key is 64 hexadecimal digits, not `{trusted}`")
-        # From here on every device stands with its own credentials, wherever it is used.
-        msgspec.structs.force_setattr(self, "devices", credited(self.devices, self.credentials))
+        more = folders.found(self.devices_folder) if self.devices_folder is not None else []
+        # From here on every device stands with its own credentials, wherever it is used and wherever it is written.
+        msgspec.structs.force_setattr(self, "devices", credited([*self.devices, *more], self.credentials))
         self._check_names()
         for wanted in self.traps.credentials:
             if wanted not in self.credentials:

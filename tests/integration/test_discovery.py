@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from agent.commands import main
-from agent.commands.discover import one_line
 from agent.devices.remembered import Memory, Remembered
 from agent.discovery import makers
+from agent.discovery.found import one_line
 from agent.settings import load
 from forewarn import consent as consents
 from forewarn.demo.responder import Device, Responder
@@ -249,7 +249,7 @@ def test_names_are_unique_and_a_device_s_own_words_steer_no_terminal_and_end_no_
     assert len(set(names)) == 2
     assert names[1] == f"{names[0]}-2"
     assert names[0] == "ups---evil----x"
-    assert one_line("a\x1b[2J\nb\u202e") == "a [2J b "
+    assert one_line("a\x1b[2J\nb\u202e") == "a [2J b"
 
 
 def test_makers_are_known_by_their_addresses():
