@@ -96,6 +96,11 @@ class Mosquitto:
     process: subprocess.Popen[bytes] | None = None
     lines: list[str] = field(default_factory=list)
 
+    @property
+    def ports(self) -> list[int]:
+        """Where clients may connect."""
+        return [self.port]
+
     def start(self) -> None:
         """Starts it, or starts it again on the same port with whatever it persisted."""
         config = self.folder / "mosquitto.conf"

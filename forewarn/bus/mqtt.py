@@ -136,11 +136,15 @@ class MqttBus:
             finally:
                 self._connection = None
 
-    def _up(self, connection: _Connection) -> None:
+    def greeted(self, connection: _Connection) -> None:
+        """The broker took us: asks for every filter on this connection."""
         with self._asking:
             for filters, _ in self._routes:
                 connection.ask(filters)
             connection.asked = True
+
+    def ready(self) -> None:
+        """Every filter is granted: only now are we connected, for before it we would be deaf."""
         self._turn(State(connected=True, why=""))
 
     def _turn(self, state: State) -> None:
@@ -186,17 +190,16 @@ class _Connection:
     """One connection, driven by the thread that calls `open` and `serve`; the rest may be called from any thread.
 
     paho's own loop is not used: it waits with select(), which fails above 1,023 open files, and swallows its thread's
-    death. `_out`, `_early`, `_asked` and `_granted` are guarded by `_lock`, which is never held while paho is called: paho
-    holds a lock of its own around `_acknowledged`.
+    death. `_out`, `_early`, `_awaited` and `_answered` are guarded by `_lock`, which is never held while paho is called:
+    paho holds a lock of its own around `_acknowledged`.
     """
 
     def __init__(self, client_id: str, bus: MqttBus) -> None:
-        self.greeted = False
         self._bus = bus
         self._ready = False
         self._over = False
-        self._asked: dict[int, list[str]] = {}
-        self._granted: dict[int, list[ReasonCode]] = {}
+        self._awaited: dict[int, list[str]] = {}
+        self._answered: dict[int, list[ReasonCode]] = {}
         self._answer_due = 0.0
         self._lock = threading.Condition()
         self._out: dict[int, Future[None]] = {}
@@ -242,6 +245,7 @@ class _Connection:
             selector.register(sock, reads)
             asked, checked, code = reads, time.monotonic(), MQTTErrorCode.MQTT_ERR_SUCCESS
             while not code and client.socket() is not None and not self._over:
+                self._look_for_answers()
                 wanted = reads | selectors.EVENT_WRITE if client.want_write() else reads
                 if wanted != asked:
                     selector.modify(sock, wanted)
@@ -256,7 +260,6 @@ class _Connection:
                     code = client.loop_write()
                 if not code and time.monotonic() - checked > 1:
                     checked, code = time.monotonic(), client.loop_misc()
-                    self._look_for_answers(checked)
         return self._why or f"connection lost ({paho.error_string(code).rstrip('.')})"
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> Future[None]:
@@ -279,9 +282,9 @@ class _Connection:
         if mid is None:
             return  # The connection is gone; the next one asks again.
         with self._lock:
-            codes = self._granted.pop(mid, None)
+            codes = self._answered.pop(mid, None)
             if codes is None:
-                self._asked[mid] = list(filters)
+                self._awaited[mid] = list(filters)
                 self._answer_due = time.monotonic() + ANSWER_TIMEOUT
         if codes is not None:
             self._judge(filters, codes)
@@ -291,15 +294,19 @@ class _Connection:
         if refused:
             # A cluster that lost a node refuses for a while what it grants a moment later; connected without it we
             # would hear nothing for ever. The connection ends, and the next one asks again.
-            what = "the broker refuses us the subscription to"
-            self._end(f"{what} {', '.join(refused)}: its access list forbids it, or it cannot now")
-        elif not self._asked and not self._ready:
+            what = f"the broker refuses us the subscription to {', '.join(refused)}"
+            self._end(f"{what}: its access list forbids it, or it is not able to now")
+
+    def _look_for_answers(self) -> None:
+        """On the thread of `serve`: are we ready, or has the broker kept us waiting too long?"""
+        if self._over or (self._ready and not self._awaited):
+            return
+        if self.asked and not self._awaited:
             self._ready = True
             self._bus.ready()
-
-    def _look_for_answers(self, now: float) -> None:
-        if (not self.greeted or self._asked) and now > self._answer_due:
-            asked = ", ".join(wanted for filters in self._asked.values() for wanted in filters)
+        elif time.monotonic() > self._answer_due:
+            with self._lock:
+                asked = ", ".join(wanted for filters in self._awaited.values() for wanted in filters)
             self._end(f"the broker does not answer{f' the subscription to {asked}' if asked else ''}")
 
     def _end(self, why: str) -> None:
@@ -346,17 +353,13 @@ class _Connection:
         if code.is_failure:
             self._why = f"the broker refuses us: {str(code).lower()}"
             return
-        self.greeted = True
         self._bus.greeted(self)
-        if not self._asked:
-            self._ready = True
-            self._bus.ready()
 
     def _subscribed(self, _client: object, _user: object, mid: int, codes: list[ReasonCode], _more: object) -> None:
         with self._lock:
-            filters = self._asked.pop(mid, None)
+            filters = self._awaited.pop(mid, None)
             if filters is None:
-                self._granted[mid] = codes
+                self._answered[mid] = codes
                 return
         self._judge(filters, codes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from forewarn.bus import Backoff, Broker, Done, Tls, Unusable
+from forewarn.bus import Backoff, Broker, Done, State, Tls, Unusable, mqtt
 from forewarn.bus.mqtt import MqttBus
 from forewarn.settings import Secret
-from tests import servers
+from tests import brokers, servers
 from tests.agents import until
 
 QUICK = Backoff(0.05, 0.2)
@@ -100,6 +101,38 @@ def test_tls_connects_to_the_broker_it_trusts_and_to_no_other(tmp_path: Path) ->
         strict.connect()
         until(lambda: "certificate verify failed" in strict.state.why)
         strict.close()
+
+
+def test_a_refused_subscription_is_named_and_asked_for_again_until_it_is_granted(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    with brokers.running("amqtt", tmp_path / "amqtt") as broker:
+        assert isinstance(broker, brokers.Amqtt)
+        broker.stop()
+        broker.allowed = ["other/#"]
+        broker.start()
+        bus = MqttBus(Broker(host="127.0.0.1", port=broker.port, user="a-1"), "one", backoff=QUICK)
+        bus.subscribe(["mine"], lambda _topic, payload, done: (heard.append(payload), done())[0])
+        bus.connect()
+        until(lambda: "mine" in bus.state.why, lambda: bus.state)
+        refused = "the broker refuses us the subscription to mine: its access list forbids it, or it is not able to now"
+        assert bus.state == State(connected=False, why=refused)
+        broker.stop()
+        broker.allowed = ["mine"]
+        broker.start()
+        until(lambda: bus.state.connected, lambda: bus.state)
+        bus.publish("mine", b"heard").result(5)
+        until(lambda: heard == [b"heard"])
+        bus.close()
+
+
+def test_a_broker_that_never_answers_is_left_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "ANSWER_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as dumb:
+        bus = MqttBus(Broker(host="127.0.0.1", port=dumb.getsockname()[1]), "one", backoff=QUICK)
+        bus.connect()
+        until(lambda: "answer" in bus.state.why, lambda: bus.state)
+        assert bus.state.why == "the broker does not answer"
+        bus.close()
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
