@@ -179,8 +179,7 @@ def build(
     spool = _spool(settings, clock)
     log_book = _log_book(settings, spool, guard, clock)
     watch = Watch(settings, door=Door(guard, spool, clock), guard=guard, log_book=log_book, clock=clock)
-    key = signals.derive(settings.revealed(), "ack")
-    who = Identity(settings.site, settings.agent, settings.shard, key, boot)
+    who = Identity(settings.site, settings.agent, settings.shard, signals.derive(settings.revealed(), "ack"), boot)
     presences = Presences(settings.folder, settings.agent, boot)
     tempo, memory = _tempo(settings), Memory(settings.folder, [device.name for device in settings.devices])
     uplink = Uplink(bus, spool, guard, who=who, presences=presences, clock=clock, tempo=tempo, log_book=log_book)
@@ -198,8 +197,8 @@ def build(
         settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, poller=poller, clock=clock
     )
     parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
-    parts += _sources(settings, poller, watch, clock)
-    parts += _traps(settings, watch, guard, poller, itself, clock)
+    parts += _sources(settings, poller, watch, clock) + _traps(settings, watch, guard, poller, itself, clock)
+    parts += _looking(settings, watch, guard, log_book, memory, clock, profiles, open_session)
     return Agent(
         bus=bus,
         guard=guard,
@@ -256,6 +255,42 @@ def _traps(settings: Settings, watch: Watch, guard: Guard, poller: Poller, itsel
     )
     itself.traps = listener
     return [listener.run]
+
+
+def _looking(  # noqa: PLR0917 - each is one part of the agent
+    settings: Settings,
+    watch: Watch,
+    guard: Guard,
+    log_book: LogBook,
+    memory: Memory,
+    clock: Clock,
+    profiles: Mapping[str, Profile],
+    open_session: OpenSession,
+) -> list[Part]:
+    """What looks now and then for devices that nobody watches."""
+    if not settings.discovery.enabled:
+        return []
+    from agent.discovery.rounds import Rounds
+    from agent.discovery.search import Search
+
+    begin = partial(
+        Search,
+        permit=guard.refuses,
+        profiles=profiles,
+        open_session=open_session,
+        snmp_port=settings.discovery.snmp_port,
+    )
+    rounds = Rounds(
+        settings,
+        guard=guard,
+        permit=watch.permit,
+        sink=watch,
+        log_book=log_book,
+        memory=memory,
+        begin=begin,
+        clock=clock,
+    )
+    return [rounds.run]
 
 
 def _log_book(settings: Settings, spool: Spool, guard: Guard, clock: Clock) -> LogBook:
