@@ -13,6 +13,9 @@ ENGINE = b"\x80\x00\x1f\x88\x80abcdefgh"
 OTHER = b"\x80\x00\x1f\x88\x80another!"
 UNKNOWN_ENGINE = bytes([0x2B, 6, 1, 6, 3, 15, 1, 1, 4, 0])
 WRONG_DIGEST = bytes([0x2B, 6, 1, 6, 3, 15, 1, 1, 5, 0])
+LATE = bytes([0x2B, 6, 1, 6, 3, 15, 1, 1, 2, 0])
+"""usmStatsNotInTimeWindows (RFC 3414)."""
+WINDOW = 150
 SYS_UPTIME = bytes([0x2B, 6, 1, 2, 1, 1, 3, 0])
 GET, RESPONSE, REPORT = 0xA0, 0xA2, 0xA8
 HASHES = {"md5": 12, "sha1": 12, "sha224": 16, "sha256": 24, "sha384": 32, "sha512": 48}
@@ -45,11 +48,14 @@ def message(
     digest: bytes = b"",
     engine: bytes = ENGINE,
     value: int = 42,
+    clock: tuple[int, int] = (1, 100),
 ) -> bytes:
+    """A message; `clock` is how often its engine started, and seconds since."""
     zero, empty = element(2, b"\0"), element(4, b"")
     binds = element(0x30, element(0x30, element(6, name) + element(2, bytes([value]))))
     scoped = element(0x30, element(4, engine) + empty + element(kind, element(2, request) + zero + zero + binds))
-    who = element(4, engine) + element(2, b"\1") + element(2, b"\x64") + element(4, user)
+    boots, at = (element(2, number.to_bytes(4, "big")) for number in clock)
+    who = element(4, engine) + boots + at + element(4, user)
     secured = element(0x30, who + element(4, digest) + empty)
     head = element(2, number) + element(2, b"\x00\xff\xe3") + element(4, bytes([flags])) + element(2, b"\x03")
     return element(0x30, element(2, b"\x03") + element(0x30, head) + element(4, secured) + scoped)
@@ -71,6 +77,7 @@ class Asked(NamedTuple):
     name: bytes
     algorithm: str
     phrase: bytes
+    clock: tuple[int, int] = (1, 100)
 
     def signed(self, engine: bytes = ENGINE, kind: int = RESPONSE) -> bytes:
         """The honest answer: 42, with the digest of an engine that knows the pass phrase."""
@@ -82,7 +89,9 @@ class Asked(NamedTuple):
 
     def bearing(self, digest: bytes, engine: bytes = ENGINE, kind: int = RESPONSE) -> bytes:
         """The same with any digest."""
-        return message(self.number, 1, self.user, kind, self.request, self.name, digest=digest, engine=engine)
+        return message(
+            self.number, 1, self.user, kind, self.request, self.name, digest=digest, engine=engine, clock=self.clock
+        )
 
     def clear(self, kind: int = RESPONSE, number: bytes = b"", name: bytes = b"") -> bytes:
         """The answer 13 without any."""
@@ -116,19 +125,30 @@ class Speaker(asyncio.DatagramProtocol):
         self.algorithm, self.phrase = algorithm, phrase
         self.forge: Forge | None = None
         self.forged = 0
+        self.clock = 1, 100
+        self.late = 0
+        """How many requests came with another time than ours."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
     def datagram_received(self, packet: bytes, peer: object) -> None:
         _, head, secured, scoped = parts(parts(packet)[0])
-        number, engine, user = parts(head)[0], *(parts(parts(secured)[0])[at] for at in (0, 3))
+        number, (engine, boots, at, user) = parts(head)[0], parts(parts(secured)[0])[:4]
         if engine != ENGINE:
-            self.transport.sendto(message(number, 0, b"", REPORT, b"\0", UNKNOWN_ENGINE), peer)  # type: ignore[attr-defined]
+            report = message(number, 0, b"", REPORT, b"\0", UNKNOWN_ENGINE, clock=self.clock)
+            self.transport.sendto(report, peer)  # type: ignore[attr-defined]
             return
         request, _, _, binds = parts(parts(scoped)[2])
         names = [parts(bind)[0] for bind in parts(binds)]
         asked = Asked(number, user, request, names[0] if names else SYS_UPTIME, self.algorithm, self.phrase)
+        asked = asked._replace(clock=self.clock)
+        told = int.from_bytes(boots, "big"), int.from_bytes(at, "big")
+        if user and (told[0] != self.clock[0] or abs(told[1] - self.clock[1]) > WINDOW):
+            self.late += 1
+            late = asked._replace(name=LATE).signed(kind=REPORT)
+            self.transport.sendto(late, peer)  # type: ignore[attr-defined]
+            return
         forging = self.forge is not None and names
         self.forged += bool(forging)
         for answer in self.forge(asked) if self.forge and forging else [asked.signed()]:

@@ -280,6 +280,7 @@ class Contact:
             turn.told.append(self._happening("event", change))
             _log.warning(change["event"], device=self.target.name, before=change["before"], after=change["after"])
         self._known.identity = merged(before, now)
+        self._known.engine = engine.hex() if isinstance(engine, bytes) else ""
 
     def _judged(self, turn: _Turn) -> Continuity:
         if self._past is None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from agent.devices.beside import Beside, Company
+from agent.devices.engines import Engines
 from agent.devices.health import Standing
 from agent.devices.remembered import Memory, Remembered
 from agent.devices.visited import Visited, sources
@@ -111,6 +112,7 @@ class Poller:
                 each, profiles, open_session=open_session, clock=clock, remembered=known.get(each.name), reach=reach
             )
         ]
+        self._engines = Engines(known)
         self._sink = sink
         self._permit = permit
         self._clock = clock
@@ -225,7 +227,7 @@ class Poller:
             return
         self._polls += 1
         self._tell(contact)
-        for item in items:
+        for item in [*items, *self._engines.told(contact, self._clock.now())]:
             await self._sink.put(item)
 
     async def _permitted(self, contact: Visited, asking: Awaitable[_T]) -> _T | None:

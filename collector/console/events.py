@@ -10,7 +10,12 @@ from collector.console.listing import Cell, Column, listed
 from collector.console.visit import Visit
 from collector.console.words import Say
 
-_SAID = {"device replaced": "event_replaced", "firmware changed": "event_firmware", "no SNMP": "event_no_snmp"}
+_SAID = {
+    "device replaced": "event_replaced",
+    "firmware changed": "event_firmware",
+    "no SNMP": "event_no_snmp",
+    "shared SNMP engine": "event_engine_shared",
+}
 """The agent's words for an event → ours."""
 _HEAD = frozenset(("event", "zh", "severity", "instance", "repeated"))
 """What stands in front of a trap's sentence, or nowhere."""
@@ -36,7 +41,7 @@ def told(text: Mapping[str, str], say: Say) -> str:
     word = _SAID.get(text.get("event", ""))
     what = text.get("what", "")
     named = say("event_engine") if what == "engine" else inventory_label(what, say)
-    values = {name: text[name] for name in ("before", "after", "why") if name in text}
+    values = {name: text[name] for name in ("before", "after", "why", "other", "engine") if name in text}
     try:
         return say(word, what=named, **values) if word else " · ".join(text.values())
     except KeyError:

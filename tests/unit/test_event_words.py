@@ -33,3 +33,9 @@ def test_a_repeated_and_an_unknown_trap_say_so():
         "why": "more than 10 a second",
     }
     assert told(dropped, Say("en")) == "traps dropped · count 90 · why more than 10 a second"
+
+
+def test_two_devices_with_one_engine_are_both_named():
+    text = {"event": "shared SNMP engine", "engine": "80001f88aa", "device": "sw-2", "other": "sw-1"}
+    assert told(text, Say("en")).startswith("Has the same SNMP engine id as sw-1 (80001f88aa): SNMP v3 takes one")
+    assert told(text, Say("zh")).startswith("与设备 sw-1 使用同一个 SNMP 引擎标识（80001f88aa）")
