@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from collector import tables
+from collector import proofs, tables
 from collector.database import Databases, reading, stated, upsert
 from collector.entry import Entry
+from collector.proofs import Hole, Proof
 from forewarn.wire import GENESIS, MAX_PACKED, Received, unpack
 
 RING_BYTES = 64 * 1024 * 1024
@@ -43,12 +44,16 @@ class Outrun(Exception):
 
 
 class Mark(NamedTuple):
-    """How far an agent's epoch is committed: the last seq and its chained hash (empty: not known)."""
+    """How far an agent's epoch is committed: the last seq and its chained hash (empty: not known).
+
+    `head` is the last number that its spool held when it last spoke.
+    """
 
     upto: int
     chain: bytes
     begun: int
     moved: int
+    head: int = 0
 
 
 class Taken(NamedTuple):
@@ -103,9 +108,13 @@ class Change:
     before: dict[Spool, int] = field(default_factory=dict)
     counters: dict[str, Counters] = field(default_factory=dict)
     asides: list[Aside] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+    forgotten: list[Spool] = field(default_factory=list)
+    """Epochs whose marks are dropped: an agent that begins more than it should keeps the newest."""
 
     def __bool__(self) -> bool:
-        return bool(self.taken or self.marks or self.counters or self.asides)
+        return bool(self.taken or self.marks or self.counters or self.asides or self.holes)
 
 
 class DatabaseJournal:
@@ -129,6 +138,11 @@ class DatabaseJournal:
         self._changed = threading.Condition()
         with stated("journal"), reading(self._engine) as connection:
             self._head = _head(connection)
+
+    @property
+    def engine(self) -> Engine:
+        """The database it lies in, for what is kept beside it."""
+        return self._engine
 
     def head(self) -> int:
         """The last position this process knows to be committed."""
@@ -185,7 +199,9 @@ class DatabaseJournal:
         """Every watermark."""
         with stated("journal"), reading(self._engine) as connection:
             rows = connection.execute(sa.select(tables.watermark)).all()
-        return {(row.agent, row.epoch): Mark(row.upto, bytes(row.chain), row.begun, row.moved) for row in rows}
+        return {
+            (row.agent, row.epoch): Mark(row.upto, bytes(row.chain), row.begun, row.moved, row.head) for row in rows
+        }
 
     def counters(self) -> dict[str, Counters]:
         """Every agent's counters."""
@@ -222,6 +238,8 @@ class DatabaseJournal:
             counters = [{"agent": a, **msgspec.structs.asdict(count)} for a, count in change.counters.items()]
             upsert(connection, tables.ingest, counters)
             _set_aside(connection, change.asides)
+            proofs.write(connection, change.holes, change.proofs)
+            _forget(connection, change.forgotten)
         self._append([_entry(position, taken) for position, taken in enumerate(change.taken, head + 1)], head)
 
     def tick(self, now: int) -> None:
@@ -341,6 +359,12 @@ def _fitting(entries: Iterable[tuple[Entry, int]]) -> list[Entry]:
         fitting.append(entry)
         used += cost
     return fitting
+
+
+def _forget(connection: Connection, forgotten: Sequence[Spool]) -> None:
+    table = tables.watermark
+    for agent, epoch in forgotten:
+        connection.execute(sa.delete(table).where(table.c.agent == agent, table.c.epoch == epoch))
 
 
 def _set_aside(connection: Connection, asides: Sequence[Aside]) -> None:

@@ -28,7 +28,7 @@ class Accepted(NamedTuple):
     """Records `first` to `last` are new.
 
     `trimmed` were duplicates, `lost` are declared lost among them, `missing` lay between the watermark and `first` and
-    exist nowhere any more.
+    exist nowhere any more. `told` has the places in the block of new records that are no polls.
     """
 
     first: int
@@ -37,6 +37,7 @@ class Accepted(NamedTuple):
     trimmed: int
     lost: int
     missing: int
+    told: tuple[int, ...] = ()
 
 
 class Duplicate(NamedTuple):
@@ -333,11 +334,12 @@ def _continued(received: Received, case: Case, mark: Mark) -> Accepted:
     missing = max(0, block.records[0].begins - mark.upto - 1)
     chain = b"" if missing else mark.chain
     first, trimmed, lost = 0, 0, 0
+    told: list[int] = []
     for at, (record, body) in enumerate(zip(block.records, received.bodies, strict=True)):
         if record.seq <= mark.upto:
             trimmed += 1
             continue
-        if chain and not (record.kind and _stands_for_others(record)):
+        if chain and not (record.kind and stands_for_others(record)):
             chain = chained_body(body, chain)
             if chain.hex() != record.hash:
                 raise _broken(received, at, case, new=not first)
@@ -345,13 +347,14 @@ def _continued(received: Received, case: Case, mark: Mark) -> Accepted:
             chain = _stated(record)
         begins = record.begins
         if begins != record.seq or record.kind:
+            told.append(at)
             begins = max(begins, mark.upto + 1)
-            lost += record.seq - begins + 1 if _stands_for_others(record) else 0
+            lost += record.seq - begins + 1 if stands_for_others(record) else 0
         first = first or begins
-    return Accepted(first, block.records[-1].seq, chain, trimmed, lost, missing)
+    return Accepted(first, block.records[-1].seq, chain, trimmed, lost, missing, tuple(told))
 
 
-def _stands_for_others(record: Record) -> bool:
+def stands_for_others(record: Record) -> bool:
     """A declared loss carries the hash of the last record it stands for, which nobody can compute any more."""
     return record.kind == "lost" and bool(record.first) and "epoch" not in record.text
 

@@ -7,12 +7,13 @@ transaction is through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
+from collector.accounting import accounted
 from collector.inbox import Waiting
 from collector.journal import START, Aside, Change, Counters, DatabaseJournal, Mark, Spool, Taken, hash_of
 from collector.judgement import (
@@ -29,6 +30,7 @@ from collector.judgement import (
     judge_sender,
     outline,
 )
+from collector.proofs import Cause, Hole, Verdict, holes_of
 from collector.register import Known, KnownAgent
 from forewarn.signals import agent_of
 from forewarn.telemetry import Log
@@ -38,6 +40,9 @@ log = Log(__name__)
 
 STRANGERS = 1000
 """How many agents that nobody registered are told so and counted by name."""
+EPOCHS = 64
+"""Of how many epochs of an agent the watermark is kept: an agent begins a handful in its life. Of one that begins more
+the oldest is forgotten; should it speak again, it is judged as a new epoch, whose beginning is missing."""
 
 
 @dataclass
@@ -52,6 +57,10 @@ class Standing:
     strays: int = 0
     """Messages on topics that no block comes on."""
     refusals: dict[str, Reason] = field(default_factory=dict)
+    epochs: dict[str, set[str]] = field(default_factory=dict)
+    """The epochs of each agent that has a mark."""
+    restless: set[str] = field(default_factory=set)
+    """Agents that begin more epochs than are kept, named in the log once."""
 
     def load(self) -> None:
         """Reads again what is committed.
@@ -61,11 +70,21 @@ class Standing:
         """
         self.marks = self.journal.marks()
         self.counters = self.journal.counters()
+        self.epochs = {}
+        self._index(self.marks)
 
     def commit(self, change: Change) -> None:
         """Makes a change stand that was committed."""
         self.marks.update(change.marks)
+        self._index(change.marks)
+        for spool in change.forgotten:
+            self.marks.pop(spool, None)
+            self.epochs.get(spool[0], set()).discard(spool[1])
         self.counters.update(change.counters)
+
+    def _index(self, spools: Iterable[Spool]) -> None:
+        for agent, epoch in spools:
+            self.epochs.setdefault(agent, set()).add(epoch)
 
     def refuse(self, agent: str, reason: Reason, detail: str) -> None:
         """Says in the log why an agent's blocks are refused, once until the reason changes."""
@@ -203,19 +222,70 @@ class Sitting:
             self._keep(message, agent.id, Reason.MISSING, detail, payload=None)
         of = (message.arrived, agent.shard, agent.site, agent.id, spool[1], outcome.first, outcome.last)
         self.change.taken.append(Taken(*of, message.payload, received))
-        self._move(spool, outcome.last, outcome.chain, message.arrived)
+        if outcome.missing or outcome.told:
+            self._account(outcome, spool, message, received)
+        self._move(spool, outcome.last, outcome.chain, message.arrived, received.block.head)
 
-    def _move(self, spool: Spool, upto: int, chain: bytes, now: int) -> None:
+    def _account(self, outcome: Accepted, spool: Spool, message: Waiting, received: Received) -> None:
+        """Notes what the block says of numbers that are not in it, and what its manifest proves."""
         mark = self._mark(spool)
+        found = accounted(
+            received,
+            outcome,
+            upto=mark.upto,
+            chain=mark.chain,
+            arrived=message.arrived,
+            holes_of=lambda epoch, first, last: self._holes((spool[0], epoch), first, last),
+        )
+        self.change.holes += found.holes
+        self.change.proofs += found.proofs
+        for why in found.unread:
+            self._keep(message, spool[0], Reason.WRONG_FIELD, why, payload=None)
+        for proof in found.proofs:
+            if proof.verdict in (Verdict.MISSING, Verdict.DIFFERS):
+                stretch = {"agent": spool[0], "epoch": spool[1], "first": proof.first, "last": proof.last}
+                log.error("a manifest does not prove what is here", **stretch, verdict=proof.verdict)
+
+    def _holes(self, spool: Spool, first: int, last: int) -> Iterable[Hole]:
+        """What is known to be missing of a stretch, committed or not; the newer word for a number counts."""
+        yield from holes_of(self._standing.journal.engine, *spool, first, last)
+        yield from (one for one in self.change.holes if (one.agent, one.epoch) == spool)
+
+    def _move(self, spool: Spool, upto: int, chain: bytes, now: int, head: int = 0) -> None:
+        mark = self._mark(spool)
+        if mark.begun == 0:
+            self._bound(spool[0])
+        if spool in self.change.forgotten:
+            self.change.forgotten.remove(spool)
         self.change.before.setdefault(spool, mark.upto)
-        self.change.marks[spool] = Mark(upto, chain, mark.begun or now, now)
+        self.change.marks[spool] = Mark(upto, chain, mark.begun or now, now, max(head, mark.head))
+
+    def _bound(self, agent: str) -> None:
+        """Makes room for a new epoch of an agent that has as many as are kept."""
+        known = {(agent, epoch) for epoch in self._standing.epochs.get(agent, ())}
+        known |= {spool for spool in self.change.marks if spool[0] == agent}
+        known -= set(self.change.forgotten)
+        for spool in sorted(known, key=lambda spool: (self._mark(spool).begun, spool))[
+            : max(0, len(known) + 1 - EPOCHS)
+        ]:
+            if agent not in self._standing.restless:
+                self._standing.restless.add(agent)
+                why = f"it has begun more than {EPOCHS}: see what becomes of its spool"
+                log.warning("the oldest epochs of an agent are forgotten", agent=agent, epoch=spool[1], why=why)
+            self.change.forgotten.append(spool)
+            self.change.marks.pop(spool, None)
+            self.change.before.pop(spool, None)
 
     def _set_aside(self, outcome: SetAside, spool: Spool, message: Waiting) -> None:
         self._standing.refuse(spool[0], outcome.reason, outcome.detail)
         self._count(spool[0]).set_aside += 1
         payload = message.payload if outcome.keep else None
         self._keep(message, spool[0], outcome.reason, outcome.detail, payload=payload)
-        if outcome.last > self._mark(spool).upto:
+        upto = self._mark(spool).upto
+        if outcome.last > upto:
+            why = storable(f"{outcome.reason}: {outcome.detail}"[:300])
+            hole = Hole(*spool, upto + 1, outcome.last, Cause.SET_ASIDE, why, message.arrived)
+            self.change.holes.append(hole)
             self._move(spool, outcome.last, outcome.chain, message.arrived)
             self._note(spool)
 
