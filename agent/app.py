@@ -21,10 +21,13 @@ from typing import Any
 from ulid import ULID
 
 from agent import settings as written
+from agent.delivery.cutting import Identity
 from agent.delivery.door import Door
+from agent.delivery.hourly import Hourly
+from agent.delivery.pace import Tempo
 from agent.delivery.presence import Presences
 from agent.delivery.spool import Closed, Spool, SpoolError
-from agent.delivery.uplink import Identity, Tempo, Uplink
+from agent.delivery.uplink import Uplink
 from agent.devices.remembered import Memory
 from agent.guard import DROPPED, GLANCE, Guard
 from agent.itself import Itself
@@ -196,7 +199,8 @@ def build(
     itself = Itself(
         settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, poller=poller, clock=clock
     )
-    parts: list[Part] = [uplink.run, watch.run, partial(itself.run, interval=settings.report, sink=watch)]
+    parts: list[Part] = [uplink.run, watch.run, Hourly(spool, guard, clock).run]
+    parts += [partial(itself.run, interval=settings.report, sink=watch)]
     parts += _sources(settings, poller, watch, clock) + _traps(settings, watch, guard, poller, itself, clock)
     parts += _looking(settings, watch, guard, log_book, memory, clock, profiles, open_session)
     return Agent(
@@ -223,7 +227,14 @@ def _within(guard: Guard, reach: Reachability) -> Reachability:
 
 def _spool(settings: Settings, clock: Clock) -> Spool:
     kept = settings.spool
-    return Spool(settings.folder / "spool", clock=clock, limit=kept.limit, linger=kept.linger, ledger=kept.ledger)
+    return Spool(
+        settings.folder / "spool",
+        clock=clock,
+        limit=kept.limit,
+        age=kept.age,
+        linger=kept.linger,
+        ledger=kept.ledger,
+    )
 
 
 def _sources(settings: Settings, poller: Poller, watch: Watch, clock: Clock) -> list[Part]:

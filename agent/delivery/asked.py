@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
+from forewarn.manifest import Manifest
 from forewarn.wire import Record, Shape
 
 Answer = tuple[asyncio.Future[Any], object]
@@ -30,6 +32,33 @@ class Job:
 
     work: Callable[[], Any]
     future: asyncio.Future[Any]
+
+
+class Released(StrEnum):
+    """What became of an acknowledgement."""
+
+    DONE = "done"
+    OTHER_EPOCH = "of another epoch"
+    BEYOND_HEAD = "beyond the head"
+    """Somebody else numbered on in our epoch: a restored or cloned machine. The epoch rolled."""
+    ANOTHERS = "another's"
+    """Under our number the collector has a record that is not ours: a cloned machine. The epoch rolled."""
+
+
+class Standing(NamedTuple):
+    """How the spool stands, after its last commit. `stuck` says why puts wait, if they do.
+
+    `manifest` is the newest of this epoch.
+    """
+
+    epoch: str
+    oldest: int
+    head: int
+    acked: int
+    records: int
+    size: int
+    stuck: str
+    manifest: Manifest | None
 
 
 def answer(loop: asyncio.AbstractEventLoop, answers: Sequence[Answer]) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from ulid import ULID
 
+from agent.delivery.layout import SUFFIX, FileUnusable
 from agent.delivery.soundness import DAMAGED, Damaged, is_broken
-from agent.delivery.spoolfile import ANY_CONSENT, HOLE, NOTE, SUFFIX, FileUnusable, Piece, SpoolFile
+from agent.delivery.spoolfile import ANY_CONSENT, HOLE, NOTE, Piece, SpoolFile
 from agent.reading import Clock
+from forewarn.manifest import MANIFEST
 from forewarn.telemetry import Log
 from forewarn.wire import Record
 
@@ -118,7 +120,7 @@ class Epochs:
         for record, shape, consent, role in old.rows():
             if role == HOLE:
                 new.append_hole(record, record.seq - record.begins + 1)
-            else:
+            elif record.kind != MANIFEST:  # It speaks of the old epoch's numbers.
                 new.append(record, shape, consent, keep=role == NOTE)
 
     def cut(self, after: int, most: int, room: int) -> Piece | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from forewarn import signals
 from forewarn.bus import Bus, Message, Offline
+from forewarn.manifest import Manifest
 from forewarn.signals import Presence
 
 COUNTER = "connections"
@@ -19,7 +20,8 @@ class Presences:
         self._file = folder / COUNTER
         self._topic = signals.presence_topic(agent)
         self._boot = boot
-        self._shown: tuple[str, str] | None = None
+        self._shown: tuple[str, str, Manifest | None] | None = None
+        self._manifest: Manifest | None = None
         self._count = 0
         with contextlib.suppress(OSError, ValueError):
             self._count = int(self._file.read_text())
@@ -33,9 +35,14 @@ class Presences:
             draft.replace(self._file)
         return self._message("offline", epoch, "the connection broke")
 
-    def show(self, bus: Bus, epoch: str, forbidden: str) -> None:
-        """Says "online", or "offline" and why nothing comes; once per change."""
-        shown = (epoch, forbidden)
+    def show(self, bus: Bus, epoch: str, forbidden: str, manifest: Manifest | None) -> None:
+        """Says "online", or "offline" and why nothing comes, and the newest manifest; once per change.
+
+        What is forbidden to leave takes the manifest with it: then nothing new is said of the spool.
+        """
+        if not forbidden:
+            self._manifest = manifest
+        shown = (epoch, forbidden, self._manifest)
         if shown == self._shown:
             return
         with contextlib.suppress(Offline):
@@ -52,5 +59,7 @@ class Presences:
         self._shown = None
 
     def _message(self, state: str, epoch: str, why: str) -> Message:
-        presence = Presence(state=state, epoch=epoch, boot=self._boot, conn=self._count, why=why)
+        presence = Presence(
+            state=state, epoch=epoch, boot=self._boot, conn=self._count, why=why, manifest=self._manifest
+        )
         return Message(self._topic, signals.seal_presence(presence), retain=True)

@@ -22,14 +22,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from agent.delivery.asked import Answer, Job, Put, answer
+from agent.delivery.asked import Answer, Job, Put, Released, Standing, answer
 from agent.delivery.epochs import Epochs
+from agent.delivery.layout import FileUnusable
 from agent.delivery.soundness import is_broken, is_full
-from agent.delivery.spoolfile import FileUnusable, Piece
+from agent.delivery.spoolfile import Piece
 from agent.reading import Clock
 from forewarn.settings import Size
 from forewarn.telemetry import Log
@@ -57,29 +57,6 @@ class Barred(SpoolError):
     """The record's consent was dropped: it is not written any more."""
 
 
-class Released(StrEnum):
-    """What became of an acknowledgement."""
-
-    DONE = "done"
-    OTHER_EPOCH = "of another epoch"
-    BEYOND_HEAD = "beyond the head"
-    """Somebody else numbered on in our epoch: a restored or cloned machine. The epoch rolled."""
-    ANOTHERS = "another's"
-    """Under our number the collector has a record that is not ours: a cloned machine. The epoch rolled."""
-
-
-class Standing(NamedTuple):
-    """How the spool stands, after its last commit. `stuck` says why puts wait, if they do."""
-
-    epoch: str
-    oldest: int
-    head: int
-    acked: int
-    records: int
-    size: int
-    stuck: str
-
-
 class Spool:
     """See the module. All coroutines may be called from one event loop; `standing` from anywhere."""
 
@@ -89,6 +66,7 @@ class Spool:
         *,
         clock: Clock,
         limit: int = Size.parse("2GiB"),
+        age: float = 30 * 86400.0,
         linger: float = 0.02,
         ledger: Path | None = None,
         max_pages: int | None = None,
@@ -99,19 +77,23 @@ class Spool:
             folder: where the files lie; made when missing.
             clock: for the times of what the spool itself declares.
             limit: bytes of records held before the oldest are dropped.
+            age: seconds of running (see `tend`) after which a record is dropped.
             linger: seconds a put waits for others to share its commit.
             ledger: a file that gets one line `epoch seq hash` for every record taken.
             max_pages: of the SQLite file; for tests of a full disk.
         """
+        self._clock = clock
         self._epochs = Epochs(folder, clock=clock, ledger=ledger, max_pages=max_pages)
         self._limit = limit
+        self._age = age
+        self._too_old = f"age: nobody took it for {age / 86400:g} days"
         self._linger = linger
         self._queue: queue.SimpleQueue[Put | Job | None] = queue.SimpleQueue()
         self._stalled: deque[Put] = deque()
         self._barred: set[str] = set()
         self._stuck = ""
         self._retry_at = 0.0
-        self._standing = Standing("", 1, 0, 0, 0, 0, "")
+        self._standing = Standing("", 1, 0, 0, 0, 0, "", None)
         self._closed = ""
         self._doing: Job | None = None
         self._ending = threading.Event()
@@ -182,6 +164,16 @@ class Spool:
     async def give_up(self, seq: int, why: str) -> None:
         """Declares one record lost, in place, because it can never leave."""
         await self._do(lambda: self._epochs.give_up(seq, why))
+
+    async def tend(self, seconds: float, *, hour: float, consent: str) -> None:
+        """Lets time pass: drops what is too old, and makes a manifest where the last one is an hour old.
+
+        Args:
+            seconds: that the agent ran since the call before, by the steady clock.
+            hour: seconds between two manifests.
+            consent: under which the manifest is collected; empty when nothing may be collected now.
+        """
+        await self._do(lambda: self._tend(seconds, hour, consent))
 
     async def close(self) -> None:
         """Commits what was put and lets go of the file; what still waits for room fails with Closed."""
@@ -320,6 +312,17 @@ class Spool:
             dropped = file.shed(file.size - self._limit + int(self._limit * SPARE), "overflow: the spool was full")
             log.warning("oldest records dropped", why="the spool is full", records=dropped, limit=self._limit)
 
+    def _tend(self, seconds: float, hour: float, consent: str) -> None:
+        file, made = self._epochs.file, None
+        with file.changing():
+            dropped = file.live(seconds, hour=hour, age=self._age, why=self._too_old)
+            if consent and consent not in self._barred and file.hours.due(hour):
+                made = file.attest(self._clock.now(), consent)
+        if made is not None:
+            self._epochs.enter([made])
+        if dropped:
+            log.warning("oldest records dropped", why=self._too_old, records=dropped)
+
     def _release(self, epoch: str, upto: int, chain: str) -> Released:
         file = self._epochs.file
         if epoch != file.epoch:
@@ -370,7 +373,8 @@ class Spool:
 
     def _note(self) -> None:
         file = self._epochs.file
-        self._standing = Standing(file.epoch, file.oldest, file.head, file.acked, file.count, file.size, self._stuck)
+        held = file.oldest, file.head, file.acked, file.count, file.size
+        self._standing = Standing(file.epoch, *held, self._stuck, file.hours.manifest)
         for watcher in self._watchers:
             watcher()
 

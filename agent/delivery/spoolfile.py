@@ -6,7 +6,7 @@ is replaced in place by one lost record, so that the numbers held are always con
 
 Errors:
     sqlite3.Error   as SQLite raises it; `agent.soundness` says what it means
-    FileUnusable    the file is no spool of ours
+    FileUnusable    (layout) the file is no spool of ours
     Damaged         the next record to be cut is not what was written; `give_up` declares it
 """
 
@@ -20,37 +20,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.delivery.soundness import DAMAGED, Damaged, chain_of, hole, intact, is_broken, is_full, time_of
+from agent.delivery.hours import Hours
+from agent.delivery.layout import ROW_OVERHEAD, SUFFIX, Mark, Runs, prepare, read_mark, sums, write_mark
+from agent.delivery.soundness import DAMAGED, Damaged, chain_of, hole, intact, time_of
 from forewarn import wire
+from forewarn.manifest import MANIFEST
 from forewarn.wire import GENESIS, Record, Shape
-
-ROW_OVERHEAD = 64
-"""What a row costs beside its bytes, about."""
-SUFFIX = ".spool"
-CHECKED_BELOW = 256 * 1024 * 1024
-"""A larger file is not read whole at start; damage then shows when it is met."""
-
-_SCHEMA = """
-CREATE TABLE fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE shape (digest TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE record (
-    seq INTEGER PRIMARY KEY,
-    first INTEGER NOT NULL,
-    role TEXT NOT NULL,
-    consent TEXT NOT NULL,
-    shape TEXT NOT NULL,
-    body BLOB NOT NULL
-);
-"""
 
 ANY_CONSENT = "*"
 """Stands for the consent in force when the record leaves, under which records of other consents may not travel."""
 PLAIN, HOLE, NOTE = "plain", "hole", "note"
 """Roles of a row: a record; a lost record for a range of this epoch; what must never be dropped."""
-
-
-class FileUnusable(Exception):
-    """A file that is no spool."""
 
 
 class Piece(NamedTuple):
@@ -71,19 +51,6 @@ class Piece(NamedTuple):
     lost: bool
 
 
-class _Mark(NamedTuple):
-    """What is known without asking the disk."""
-
-    head: int
-    chain: bytes
-    size: int
-    rows: int
-    oldest: int
-    acked: int
-    behind: bytes
-    """The chained hash of record `acked`; empty when it was not a record's."""
-
-
 class SpoolFile:
     """One open epoch."""
 
@@ -100,8 +67,8 @@ class SpoolFile:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1)
         with contextlib.ExitStack() as undo:
             undo.callback(self._db.close)
-            self._prepare(max_pages)
-            self._mark = self._read_mark()
+            prepare(self._db, path, max_pages)
+            self._mark = read_mark(self._db, path)
             undo.pop_all()
 
     @property
@@ -129,18 +96,24 @@ class SpoolFile:
         """Rows held."""
         return self._mark.rows
 
+    @property
+    def hours(self) -> Hours:
+        """What it remembers of its hours."""
+        return self._mark.hours
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """One transaction: on any error everything is as before, in memory too."""
         self._db.execute("BEGIN IMMEDIATE")
         with contextlib.ExitStack() as undo:
-            undo.callback(self._roll_back, self._mark)
+            before = self._mark
+            undo.callback(self._roll_back, before)
             yield
-            self._write_mark()
+            write_mark(self._db, self._mark, before)
             self._db.execute("COMMIT")
             undo.pop_all()
 
-    def _roll_back(self, before: _Mark) -> None:
+    def _roll_back(self, before: Mark) -> None:
         self._mark = before
         self._known.clear()
         with contextlib.suppress(sqlite3.Error):
@@ -167,7 +140,8 @@ class SpoolFile:
         lost.first, lost.seq = self._mark.head + 1, self._mark.head + width
         body = wire.resealed_lost(lost, self._mark.chain)
         self._insert(lost.seq, lost.first, HOLE, "", "", body)
-        self._mark = self._mark._replace(head=lost.seq, oldest=min(self._mark.oldest, lost.first))
+        oldest, hours = min(self._mark.oldest, lost.first), self.hours.carrying(width)
+        self._mark = self._mark._replace(head=lost.seq, oldest=oldest, hours=hours)
 
     def cut(self, after: int, most: int, room: int) -> Piece | None:
         """The records behind `after`: up to `most`, up to `room` bytes (always one), of one consent; None at the end.
@@ -216,7 +190,7 @@ class SpoolFile:
 
     def release(self, upto: int) -> int:
         """Deletes what is committed elsewhere; returns how many rows went. A lost range is narrowed."""
-        gone, size = self._sums("seq <= ?", upto)
+        gone, size = sums(self._db, "seq <= ?", upto)
         last = self._db.execute("SELECT body FROM record WHERE seq = ?", (upto,)).fetchone()
         self._db.execute("DELETE FROM record WHERE seq <= ?", (upto,))
         left = self._db.execute("SELECT seq, first, role, body FROM record ORDER BY seq LIMIT 1").fetchone()
@@ -234,7 +208,7 @@ class SpoolFile:
 
     def shed(self, need: int, why: str) -> int:
         """Drops the oldest records until `need` bytes are free, never the newest; returns how many went."""
-        freed, runs = 0, _Runs()
+        freed, runs = 0, Runs()
         rows = self._db.execute("SELECT seq, role, length(body) FROM record WHERE seq < ? ORDER BY seq", (self.head,))
         for seq, role, size in rows:
             if freed >= need:
@@ -247,10 +221,38 @@ class SpoolFile:
 
     def drop(self, consent: str, why: str) -> int:
         """Drops every record collected under a consent; returns how many went."""
-        runs = _Runs()
+        runs = Runs()
         for seq, role, under in self._db.execute("SELECT seq, role, consent FROM record ORDER BY seq"):
             runs.add(seq, dropped=role == PLAIN and under == consent)
         return self._replace(runs, why)
+
+    def live(self, seconds: float, *, hour: float, age: float, why: str) -> int:
+        """Counts time that the agent ran, and drops what came in longer than `age` seconds of it ago.
+
+        The head is noted every `hour` seconds, so that a record goes up to an hour late. Returns how many went.
+        """
+        hours = self.hours.on(seconds)
+        self._db.execute("CREATE TABLE IF NOT EXISTS hour (lived REAL PRIMARY KEY, head INTEGER NOT NULL)")
+        if hours.lived - hours.marked >= hour:
+            hours = msgspec.structs.replace(hours, marked=hours.lived)
+            self._db.execute("INSERT OR REPLACE INTO hour VALUES (?, ?)", (hours.lived, self.head))
+        self._mark = self._mark._replace(hours=hours)
+        old = (hours.lived - age,)
+        upto = self._db.execute("SELECT max(head) FROM hour WHERE lived <= ?", old).fetchone()[0] or 0
+        self._db.execute("DELETE FROM hour WHERE lived <= ?", old)
+        runs = Runs()
+        for seq, role in self._db.execute("SELECT seq, role FROM record WHERE seq <= ? ORDER BY seq", (upto,)):
+            runs.add(seq, dropped=role == PLAIN)
+        return self._replace(runs, why)
+
+    def attest(self, t: int, consent: str) -> Record | None:
+        """Appends a manifest of what was numbered since the one before; None when nothing was."""
+        manifest = self.hours.stated(self.epoch, self.head, self._mark.chain, t)
+        if manifest is None:
+            return None
+        record = self.append(Record(seq=0, t=t, kind=MANIFEST, text=manifest.as_text()), None, consent)
+        self._mark = self._mark._replace(hours=self.hours.after(manifest, t))
+        return record
 
     def give_up(self, seq: int, why: str) -> None:
         """Declares one record lost, in place."""
@@ -281,48 +283,6 @@ class SpoolFile:
         """Lets go of the file."""
         self._db.close()
 
-    def _prepare(self, max_pages: int | None) -> None:
-        self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        if max_pages is not None:
-            self._db.execute(f"PRAGMA max_page_count={max_pages:d}")
-        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-        small = self.path.stat().st_size < CHECKED_BELOW
-        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0] if small else "ok"
-        if found != "ok":
-            raise FileUnusable(f"{self.path.name}: {found}")
-
-    def _read_mark(self) -> _Mark:
-        try:
-            facts = dict(self._db.execute("SELECT name, value FROM fact").fetchall())
-        except sqlite3.OperationalError as wrong:
-            if is_broken(wrong) or is_full(wrong):
-                raise
-            raise FileUnusable(f"{self.path.name}: {wrong}") from wrong
-        with contextlib.suppress(sqlite3.OperationalError):  # A full disk must not keep us from opening.
-            self._db.execute("DELETE FROM shape WHERE digest NOT IN (SELECT shape FROM record)")
-        head = facts.get("head", 0)
-        count, size = self._sums("seq > ?", 0)
-        oldest = self._db.execute("SELECT min(first) FROM record").fetchone()[0] or head + 1
-        acked = facts.get("acked", 0)
-        behind = facts.get("behind", b"") if acked else GENESIS
-        return _Mark(head, facts.get("chain", GENESIS), size, count, oldest, acked, behind)
-
-    def _write_mark(self) -> None:
-        kept = ("head", "chain", "acked", "behind")
-        facts = [(name, getattr(self._mark, name)) for name in kept]
-        self._db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", facts)
-
-    def _sums(self, where: str, value: int) -> tuple[int, int]:
-        count, size = self._db.execute(
-            f"SELECT count(*), coalesce(sum(length(body)), 0) FROM record WHERE {where}",  # noqa: S608 - our own words
-            (value,),
-        ).fetchone()
-        return count, size + count * ROW_OVERHEAD
-
     def _shrink(self, count: int, size: int) -> None:
         oldest = self._db.execute("SELECT first FROM record ORDER BY seq LIMIT 1").fetchone()
         self._mark = self._mark._replace(
@@ -351,14 +311,15 @@ class SpoolFile:
                     shape = self._known[digest] = found
         return shape
 
-    def _replace(self, runs: _Runs, why: str) -> int:
+    def _replace(self, runs: Runs, why: str) -> int:
         return sum(self._replace_run(begin, end, why) for begin, end in runs.found)
 
     def _replace_run(self, begin: int, end: int, why: str) -> int:
         """Puts one lost record where begin..end were, together with neighbours lost for the same reason."""
         (body,) = self._db.execute("SELECT body FROM record WHERE seq = ?", (end,)).fetchone()
         chain, t = self._mark.chain if end == self.head else chain_of(body) or GENESIS, self._time_of(end, body)
-        dropped, _ = self._sums_between(begin, end)
+        dropped, _ = sums(self._db, "seq BETWEEN ? AND ?", begin, end)
+        self._mark = self._mark._replace(hours=self.hours.without(begin, end))
         columns = "SELECT seq, first, body FROM record WHERE role = ?"
         before = self._db.execute(f"{columns} AND seq = ?", (HOLE, begin - 1)).fetchone()
         behind = self._db.execute(f"{columns} AND first = ?", (HOLE, end + 1)).fetchone()
@@ -366,7 +327,7 @@ class SpoolFile:
             begin = before[1]
         if behind is not None and hole(*behind).why == why:
             end, chain = behind[0], bytes.fromhex(hole(*behind).hash)
-        count, size = self._sums_between(begin, end)
+        count, size = sums(self._db, "seq BETWEEN ? AND ?", begin, end)
         self._db.execute("DELETE FROM record WHERE seq BETWEEN ? AND ?", (begin, end))
         self._mark = self._mark._replace(rows=self._mark.rows - count, size=self._mark.size - size)
         lost = Record(seq=end, t=t, kind="lost", why=why, first=begin)
@@ -377,24 +338,3 @@ class SpoolFile:
         """When a record was made, by itself or, where it is damaged, by the nearest that is not."""
         near = "SELECT body FROM record WHERE seq BETWEEN ?1 - 9 AND ?1 + 9 ORDER BY abs(seq - ?1)"
         return time_of([body]) or time_of(row[0] for row in self._db.execute(near, (seq,)))
-
-    def _sums_between(self, begin: int, end: int) -> tuple[int, int]:
-        count, size = self._db.execute(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM record WHERE seq BETWEEN ? AND ?", (begin, end)
-        ).fetchone()
-        return count, size + count * ROW_OVERHEAD
-
-
-class _Runs:
-    """Gathers rows met in order into runs of neighbours to be dropped."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[int, int]] = []
-        self._open = False
-
-    def add(self, seq: int, *, dropped: bool) -> None:
-        if dropped and self._open:
-            self.found[-1] = (self.found[-1][0], seq)
-        elif dropped:
-            self.found.append((seq, seq))
-        self._open = dropped

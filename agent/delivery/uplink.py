@@ -14,54 +14,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import deque
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 from agent.delivery.answers import Answers
+from agent.delivery.asked import Released
+from agent.delivery.cutting import Cutter, Identity
+from agent.delivery.pace import Pace, Tempo
 from agent.delivery.presence import Presences
-from agent.delivery.spool import Closed, Released, Spool, SpoolError
-from agent.delivery.spoolfile import ANY_CONSENT, Piece
-from agent.guard import DROPPED, Guard
+from agent.delivery.spool import Closed, Spool, SpoolError
+from agent.delivery.spoolfile import Piece
+from agent.delivery.window import Window
+from agent.guard import Guard
 from agent.reading import Clock
-from forewarn import signals, wire
+from forewarn import signals
 from forewarn.bus import Bus, Done, Offline, State
 from forewarn.telemetry import Log
-from forewarn.wire import Header, Reason, TooLarge
-
-MOST_RECORDS = 200
-ROOM = wire.MAX_INFLATED - 256 * 1024
-UNSENT = 32
-"""Most messages the broker has not taken: beyond it, a rewind waits."""
+from forewarn.wire import Reason
 
 log = Log(__name__)
-
-
-class Identity(NamedTuple):
-    """Who we are: site, agent, shard of its topic, key of its acknowledgements, and this run."""
-
-    site: str
-    agent: str
-    shard: int
-    key: str
-    boot: str
-
-
-class Tempo(NamedTuple):
-    """All times of the uplink, in seconds."""
-
-    patience: float = 30.0
-    """Without progress for so long: rewind. Doubles up to `patience_most`."""
-    patience_most: float = 600.0
-    held: float = 5.0
-    """Between attempts while the collector holds our blocks. Doubles up to `held_most`."""
-    held_most: float = 300.0
-    gather: float = 0.5
-    """Between live blocks, so that polls which end together leave together."""
-    glance: float = 1.0
-    """Between looks at the guard."""
-    window: int = 16
 
 
 class Status(NamedTuple):
@@ -124,17 +96,10 @@ class Uplink:
         self._why = "not started"
         self._cursor = 0
         self._epoch = ""
-        self._flight: deque[int] = deque()
+        self._window = Window(tempo.window)
+        self._pace = Pace(tempo, clock)
+        self._cutter = Cutter(spool, guard, who, clock)
         self._unsent: deque[Future[None]] = deque()
-        self._window = 1.0
-        self._most = MOST_RECORDS
-        self._patience = tempo.patience
-        self._rewind_at = 0.0
-        self._asked = (-1, 0.0)
-        self._held = ""
-        self._held_wait = tempo.held
-        self._held_until = 0.0
-        self._next_live = 0.0
         self._collector = ""
         self._answered = 0
         self._clock_ahead: float | None = None
@@ -147,10 +112,10 @@ class Uplink:
         return Status(
             self._connected,
             self._why,
-            self._held,
+            self._pace.held,
             str(refusal or ""),
-            int(self._window),
-            len(self._flight),
+            self._window.size,
+            len(self._window),
             self._blocks,
             self._rewinds,
             self._answers.forged,
@@ -213,10 +178,11 @@ class Uplink:
         refusal = self._guard.may_leave()
         if not self._connected:
             return self._tempo.glance
-        self._presences.show(self._bus, self._spool.standing.epoch, str(refusal or ""))
+        standing = self._spool.standing
+        self._presences.show(self._bus, standing.epoch, str(refusal or ""), standing.manifest)
         if refusal is not None:
-            self._flight.clear()
-            self._cursor = self._spool.standing.acked
+            self._window.clear()
+            self._cursor = standing.acked
             return self._tempo.glance
         return await self._send()
 
@@ -226,36 +192,35 @@ class Uplink:
             self._connected, self._why = state.connected, state.why
             self._presences.forget()
             if state.connected:
-                self._rewind("a new connection")
+                self._begin_again("a new connection")
 
     def _follow_epoch(self) -> None:
         standing = self._spool.standing
         if standing.epoch != self._epoch:
             self._epoch = standing.epoch
-            self._flight.clear()
+            self._window.clear()
             self._cursor = standing.acked
 
     async def _send(self) -> float:
         """Fills the window; returns how long to wait when nothing happens."""
-        now = self._clock.monotonic()
-        if now < self._held_until:
-            return self._held_until - now
-        if self._flight and now >= self._rewind_at:
-            self._patience = min(self._patience * 2, self._tempo.patience_most)
+        waits = self._pace.waits()
+        if waits > 0:
+            return waits
+        if self._window and self._pace.is_lost():
             self._rewind("no progress")
-        while len(self._flight) < int(self._window) and self._unsent_count() < UNSENT:
+        while self._window.has_room() and self._unsent_count() < self._tempo.window:
             standing = self._spool.standing
-            few = standing.head - self._cursor < self._most
-            if few and now < self._next_live:
-                return min(self._next_live - now, self._tempo.glance)
+            few = standing.head - self._cursor < self._cutter.most
+            if few and (waits := self._pace.waits_for_company()) > 0:
+                return min(waits, self._tempo.glance)
             if standing.head <= self._cursor or not await self._send_one():
                 break
-        until = self._rewind_at - self._clock.monotonic() if self._flight else self._tempo.glance
+        until = self._pace.until_lost() if self._window else self._tempo.glance
         return max(0.0, min(until, self._tempo.glance))
 
     async def _send_one(self) -> bool:
         """Publishes the next block; False when there is none, or it could not go."""
-        found = await self._next_block()
+        found = await self._cutter.block(self._cursor)
         if found is None or self._guard.may_leave() is not None:
             return False
         piece, payload = found
@@ -268,58 +233,20 @@ class Uplink:
             return False
         if self._log_book is not None:
             self._log_book.left(piece, payload)
-        now = self._clock.monotonic()
-        if not self._flight:
-            self._rewind_at = now + self._patience * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
-        self._flight.append(piece.last)
+        self._pace.sent(alone=not self._window)
+        self._window.sent(piece.last)
         self._cursor = piece.last
-        self._next_live = now + self._tempo.gather
         self._blocks += 1
         return True
-
-    async def _next_block(self) -> tuple[Piece, bytes] | None:
-        most = self._most
-        while True:
-            piece = await self._spool.cut(self._cursor, most=most, room=ROOM)
-            consent = self._guard.consent
-            if piece is None or consent is None:
-                return None
-            if piece.consent in self._guard.withdrawn:
-                await self._spool.drop(piece.consent, DROPPED)
-                continue
-            under = consent.id if piece.consent in ("", ANY_CONSENT) else piece.consent
-            try:
-                payload = wire.pack(self._header(piece, under), piece.shapes, piece.bodies)
-            except TooLarge as wrong:
-                if len(piece.bodies) == 1:
-                    log.error("record given up", seq=piece.last, why=str(wrong))  # noqa: TRY400 - the reason is enough
-                    await self._spool.give_up(piece.last, f"could never travel: {wrong}")
-                else:
-                    self._most = most = max(1, len(piece.bodies) // 2)
-                continue
-            self._most = min(MOST_RECORDS, self._most + 1)
-            return piece._replace(consent=under), payload
-
-    def _header(self, piece: Piece, consent: str) -> Header:
-        who = self._who
-        return Header(
-            site=who.site,
-            agent=who.agent,
-            epoch=piece.epoch,
-            boot=who.boot,
-            oldest=piece.oldest,
-            head=piece.head,
-            consent=consent,
-            sent=self._clock.now(),
-        )
 
     async def _take_ack(self, ack: signals.Ack) -> None:
         if ack.boot != self._collector:
             if self._collector:
-                self._rewind("the collector started anew")
+                self._begin_again("the collector started anew")
             self._collector = ack.boot
         self._answered = self._clock.now()
-        if ack.at and self._flight and self._flight[0] <= ack.upto:  # Of what is under way: it was made just now.
+        first = self._window.first
+        if ack.at and first is not None and first <= ack.upto:  # Of what is under way: it was made just now.
             self._clock_ahead = (self._answered - ack.at) / 1000
         before = self._spool.standing
         released = await self._spool.release(ack.epoch, ack.upto, ack.hash)
@@ -331,21 +258,18 @@ class Uplink:
         if ack.held:
             await self._hold(ack.held, ack.epoch)
             return
-        self._unhold()
-        if ack.rewind and ack.epoch == self._epoch:
-            self._rewind_as_asked(ack.upto)
+        self._pace.unhold()
+        if ack.rewind and ack.epoch == self._epoch and self._pace.heeds(ack.upto):
+            self._rewind("the collector misses records")
 
     def _progress(self, before: int, upto: int) -> None:
         if upto <= before:
             return
         if self._log_book is not None:
             self._log_book.confirmed(self._epoch, upto)
-        while self._flight and self._flight[0] <= upto:
-            self._flight.popleft()
-            self._window = min(self._window + 1, self._tempo.window)
+        self._window.confirm(upto)
         self._cursor = max(self._cursor, upto)
-        self._patience = self._tempo.patience
-        self._rewind_at = self._clock.monotonic() + self._patience * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
+        self._pace.progressed()
 
     async def _hold(self, reason: str, epoch: str) -> None:
         if reason == Reason.FORKED and epoch == self._epoch:
@@ -353,46 +277,29 @@ class Uplink:
                 "the collector knows these numbers with another content: a cloned or restored machine"
             )
             self._follow_epoch()
-            self._unhold()
+            self._pace.unhold()
             return
         self._back_off(reason)
 
     def _back_off(self, reason: str) -> None:
-        now = self._clock.monotonic()
-        if self._held != reason:
-            log.warning(
-                "the collector does not take our records", why=reason, advice="nothing is lost; see its register"
-            )
-        if self._held and now < self._held_until:
-            return  # One back-off for all blocks of a window.
-        self._held = reason
-        self._held_until = now + self._held_wait * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
-        self._held_wait = min(self._held_wait * 2, self._tempo.held_most)
-        self._flight.clear()
-        self._cursor = self._spool.standing.acked
-        self._window = 1.0
+        if self._pace.hold(reason):
+            self._window.restart()
+            self._cursor = self._spool.standing.acked
 
-    def _unhold(self) -> None:
-        if self._held:
-            log.info("the collector takes our records again", after=self._held)
-        self._held, self._held_until, self._held_wait = "", 0.0, self._tempo.held
-
-    def _rewind_as_asked(self, upto: int) -> None:
-        """Once for all the blocks that followed the gap."""
-        now = self._clock.monotonic()
-        if self._asked[0] == upto and now - self._asked[1] < self._tempo.glance:
-            return
-        self._asked = (upto, now)
-        self._rewind("the collector misses records")
+    def _begin_again(self, why: str) -> None:
+        """What was under way may be lost, and not ours alone: it goes again a little later, and slowly at first."""
+        if self._window:
+            self._pace.spread()
+        self._rewind(why)
+        self._window.restart()
 
     def _rewind(self, why: str) -> None:
-        if self._flight:
+        if self._window:
             self._rewinds += 1
-            self._window = max(1.0, self._window / 2)
             log.info("sending again", after=self._spool.standing.acked, why=why)
-        self._flight.clear()
+            self._window.halve()
         self._cursor = self._spool.standing.acked
-        self._next_live = 0.0
+        self._pace.at_once()
 
     def _unsent_count(self) -> int:
         while self._unsent and self._unsent[0].done():

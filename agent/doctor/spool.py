@@ -18,7 +18,8 @@ from pathlib import Path
 
 from agent.checking import fresh, last_status
 from agent.delivery.epochs import AWAY
-from agent.delivery.spoolfile import CHECKED_BELOW, SUFFIX, FileUnusable, SpoolFile
+from agent.delivery.layout import CHECKED_BELOW, SUFFIX, FileUnusable
+from agent.delivery.spoolfile import SpoolFile
 from agent.settings import Settings
 from forewarn.doctor import machine
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok, span, warn

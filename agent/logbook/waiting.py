@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.delivery.spoolfile import SUFFIX
+from agent.delivery.layout import SUFFIX
 from forewarn.wire import Shape
 
 MOST = 256 * 1024 * 1024

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.cutting import Identity
+from agent.delivery.pace import Tempo
 from agent.delivery.presence import Presences
 from agent.delivery.spool import Spool
-from agent.delivery.uplink import Identity, Tempo, Uplink
+from agent.delivery.uplink import Uplink
 from agent.guard import Guard
 from collector.database import Databases, open_sqlite
 from collector.entry import Entry

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.cutting import Identity
+from agent.delivery.pace import Tempo
 from agent.delivery.presence import Presences
 from agent.delivery.spool import Barred, Spool
 from agent.delivery.spoolfile import SpoolFile
-from agent.delivery.uplink import Identity, Status, Tempo, Uplink
+from agent.delivery.uplink import Status, Uplink
 from agent.guard import STOP, Guard, withdraw
 from forewarn import consent as consents
 from forewarn import signals
@@ -28,7 +30,7 @@ from forewarn.wire import Record, Shape, TableShape
 from tests import servers
 from tests.agents import AGENT, SECRET, SHAPE, SHARD, SITE, ScriptedCollector, SystemClock, signed, until, write_consent
 
-QUICK = Tempo(patience=0.6, patience_most=2.0, held=0.2, held_most=0.5, gather=0.05, glance=0.1)
+QUICK = Tempo(patience=0.6, patience_most=2.0, held=0.2, held_most=0.5, gather=0.05, glance=0.1, spread=0.05)
 
 
 class Sender:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.delivery.spool import Barred, Closed, Released, Spool, SpoolError
+from agent.delivery.asked import Released
+from agent.delivery.spool import Barred, Closed, Spool, SpoolError
 from agent.delivery.spoolfile import Piece
 from forewarn import wire
 from forewarn.vocabulary import DeviceKind, Source

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.cutting import Identity
+from agent.delivery.pace import Tempo
 from agent.delivery.presence import Presences
 from agent.delivery.spool import Spool
-from agent.delivery.uplink import Identity, Tempo, Uplink
+from agent.delivery.uplink import Uplink
 from agent.guard import Guard
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from tests.agents import AGENT, SECRET, SHARD, SITE, SystemClock
