@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector import tables
+from collector import tables, unwatched
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape
 from rules.samples import Batch, Device, Rows
@@ -56,7 +56,12 @@ class Change:
     inventory: dict[str, str] | None = None
 
 
-Changes = dict[Name, Change]
+class Changes(dict[Name, Change]):
+    """By device; and beside them what was said of devices that nobody watches, in the order of the journal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unwatched: list[unwatched.Said] = []
 
 
 class Devices:
@@ -77,7 +82,9 @@ class Devices:
 
     def changes(self, batches: Iterable[Batch]) -> Changes:
         """What is new in some batches; how they were cut does not matter."""
-        found: Changes = {}
+        found = Changes()
+        batches = list(batches)
+        found.unwatched = unwatched.said(batches)
         for batch in batches:
             for word in self._words(batch):
                 self._hear(word, found)
@@ -88,7 +95,7 @@ class Devices:
         words = [
             _Word(happened.position, 0, happened.device, happened.arrived, inventory=happened.text)
             for happened in batch.happened
-            if happened.kind == INVENTORY and happened.device.device
+            if happened.kind == INVENTORY and happened.device.device and not unwatched.speaks_of_one(happened)
         ]
         for rows in batch.rows if unsure else []:
             description = _description(rows)
@@ -124,6 +131,7 @@ class Devices:
 
     def write(self, connection: Connection, changes: Changes) -> None:
         """Writes what changed, in the caller's transaction."""
+        unwatched.write(connection, changes.unwatched)
         by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for name, change in changes.items():
             said: dict[str, Any] = {} if change.description is None else change.description._asdict()

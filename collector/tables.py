@@ -156,6 +156,17 @@ device_event = Table(
     Index("device_event_of_device", "site", "device", "position"),
 )
 
+unwatched = Table(
+    "unwatched",
+    SERVICE,
+    Column("site", String, primary_key=True),
+    Column("device", String, primary_key=True, comment="MAC address, serial or IP address"),
+    Column("agent", String, nullable=False),
+    Column("text", JSON, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+)
+
 token = Table(
     "token",
     SERVICE,

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.api import fleet, health, ingest, maintenance, rules, series, tickets, topology
+from collector.api import fleet, health, ingest, maintenance, rules, series, tickets, topology, unwatched
 from collector.api.door import PREFIX, Actors, Door
 from collector.api.parts import Parts
 from collector.api.problems import ProblemDetails, described, install
@@ -44,7 +44,7 @@ def routes(*, serves: bool = True) -> FastAPI:
         generate_unique_id_function=_named,
     )
     app.include_router(health.router)
-    for module in (fleet, topology, series, tickets, maintenance, rules, ingest) if serves else ():
+    for module in (fleet, topology, unwatched, series, tickets, maintenance, rules, ingest) if serves else ():
         app.include_router(module.router, prefix=PREFIX, responses=described(401, 422, 503))
     install(app)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign] # FastAPI's own way to extend it.

@@ -15,6 +15,8 @@ _SAID = {
     "firmware changed": "event_firmware",
     "no SNMP": "event_no_snmp",
     "shared SNMP engine": "event_engine_shared",
+    "device nobody watches": "event_unwatched",
+    "more devices nobody watches": "event_more_unwatched",
 }
 """The agent's words for an event → ours."""
 _HEAD = frozenset(("event", "zh", "severity", "instance", "repeated"))
@@ -42,6 +44,8 @@ def told(text: Mapping[str, str], say: Say) -> str:
     what = text.get("what", "")
     named = say("event_engine") if what == "engine" else inventory_label(what, say)
     values = {name: text[name] for name in ("before", "after", "why", "other", "engine") if name in text}
+    values |= {name: text[name] for name in ("address", "answers", "count") if name in text}
+    values["maker"] = text.get("maker") or say("maker_unknown")
     try:
         return say(word, what=named, **values) if word else " · ".join(text.values())
     except KeyError:

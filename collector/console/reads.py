@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
-from collector import happenings, tables
+from collector import happenings, tables, unwatched
 from collector.api.ingest import Ingest, delivery
 from collector.api.parts import Parts
 from collector.database import reading
@@ -163,6 +163,12 @@ def happened(parts: Parts, of: str, name: str) -> list[RowMapping]:
     """What happened to a device, the newest first."""
     with reading(parts.service) as connection:
         return happenings.of_device(connection, of, name)
+
+
+def nobody_watches(parts: Parts, of: str) -> list[RowMapping]:
+    """The devices of a site that nobody watches, the newest first."""
+    with reading(parts.service) as connection:
+        return unwatched.of_site(connection, of)
 
 
 def devices(parts: Parts, of: str) -> tuple[list[RowMapping], dict[str, Open]]:

@@ -8,7 +8,7 @@ from fastapi import Request
 from nicegui import ui
 
 from collector.api.ingest import Ingest
-from collector.console import reads
+from collector.console import reads, unwatched
 from collector.console.frame import TONES, badge, card, facts, framed, heading, later, missing, paged, path, visit_of
 from collector.console.listing import Cell, Column, Row, listed
 from collector.console.maintenance import bands, begin_button, past, working
@@ -64,6 +64,11 @@ def _draw(visit: Visit, site: Site) -> None:
         visit,
         lambda: visit.ask_store(lambda: visit.parts.store.last(site.id)),
         lambda newest: _devices(visit, site, newest),
+    )
+    later(
+        visit,
+        lambda: visit.ask(lambda: reads.nobody_watches(visit.parts, site.id)),
+        lambda found: unwatched.table_of(visit, site.id, found),
     )
     later(visit, lambda: visit.ask(lambda: _maintenances(visit, site.id)), lambda found: past(visit, found, site.id))
 

@@ -14,6 +14,7 @@ from collector.console.maintenance_words import MAINTENANCE
 from collector.console.rule_words import RULES
 from collector.console.topology_words import TOPOLOGY
 from collector.console.trouble_words import TROUBLE
+from collector.console.unwatched_words import UNWATCHED
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 _TAGS = {"zh": "zh-CN", "en": "en-US"}
@@ -275,6 +276,7 @@ WORDS: dict[str, tuple[str, str]] = {
     **MAINTENANCE,
     **RULES,
     **TROUBLE,
+    **UNWATCHED,
 }
 
 
