@@ -1,14 +1,19 @@
-"""What has arrived from the broker and is not committed yet, bounded by bytes.
+"""What has arrived from the broker and is not committed yet, bounded by bytes and fair between agents.
 
-The network thread puts messages in and returns at once. A message is acknowledged to the broker while there is room;
-above the limit the acknowledgement is withheld until there is room again, and the broker's window holds back the rest.
-A broker that pushes on regardless gets its messages dropped at twice the limit: their agents send them again.
+The network thread puts messages in and returns at once. Each topic, that is each agent, has a lane of its own, and
+lanes are emptied in turn, a message each: who sends a day's backlog waits for himself, and a live record of another
+agent goes with the next commit. What is taken at once is bounded by bytes too, so that no commit takes long. Within a
+lane order is kept.
+
+A message is acknowledged to the broker while there is room; above the limit the acknowledgement is withheld until there
+is room again, and the broker's window holds back the rest. A broker that pushes on regardless gets its messages dropped
+at twice the limit: their agents send them again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +21,8 @@ from forewarn.bus import Done
 
 OVERHEAD = 500
 """Bytes a waiting message takes beside its payload."""
+ROOM = 384 * 1024
+"""Payload bytes that are taken at once: a fraction of a second's work, even when every block is full."""
 
 
 class Waiting(NamedTuple):
@@ -38,7 +45,10 @@ class Inbox:
         self._limit = limit
         self._now = now
         self._ready = threading.Condition()
-        self._messages: deque[Waiting] = deque()
+        self._lanes: OrderedDict[str, deque[Waiting]] = OrderedDict()
+        """In the order of their turns; a lane that is empty is not there."""
+        self._count = 0
+        self._waiting_bytes = 0
         self._withheld: deque[Done] = deque()
         self._used = 0
         self._woken = False
@@ -56,7 +66,9 @@ class Inbox:
             if self._used > 2 * self._limit:
                 self.dropped += 1
             else:
-                self._messages.append(Waiting(topic, payload, self._now()))
+                self._lanes.setdefault(topic, deque()).append(Waiting(topic, payload, self._now()))
+                self._count += 1
+                self._waiting_bytes += len(payload)
                 self._used += len(payload) + OVERHEAD
                 if self._used > self._limit:
                     self._withheld.append(done)
@@ -65,7 +77,7 @@ class Inbox:
         return done()
 
     def _notify(self) -> None:
-        if len(self._messages) in (1, self._enough):
+        if self._count in (1, self._enough) or self._waiting_bytes >= ROOM:
             self._ready.notify()
 
     def wake(self) -> None:
@@ -75,7 +87,7 @@ class Inbox:
             self._ready.notify()
 
     def take(self, most: int, *, timeout: float, linger: float) -> list[Waiting]:
-        """Waits for messages and takes up to `most` of them, in order.
+        """Waits for messages and takes up to `most` of them and about ROOM bytes, lane by lane in turn.
 
         Args:
             most: enough for one transaction.
@@ -84,11 +96,25 @@ class Inbox:
         """
         with self._ready:
             self._enough = most
-            self._ready.wait_for(lambda: self._messages or self._woken, timeout)
-            if self._messages and not self._woken:
-                self._ready.wait_for(lambda: len(self._messages) >= most or self._woken, linger)
+            self._ready.wait_for(lambda: self._count or self._woken, timeout)
+            if self._count and not self._woken:
+                self._ready.wait_for(lambda: self._count >= most or self._waiting_bytes >= ROOM or self._woken, linger)
             self._woken = False
-            return [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
+            return self._taken(most)
+
+    def _taken(self, most: int) -> list[Waiting]:
+        taken: list[Waiting] = []
+        room = ROOM
+        while self._lanes and len(taken) < most and room > 0:
+            topic, lane = self._lanes.popitem(last=False)
+            message = lane.popleft()
+            if lane:  # Behind all others, until its next turn.
+                self._lanes[topic] = lane
+            taken.append(message)
+            room -= len(message.payload)
+        self._count -= len(taken)
+        self._waiting_bytes -= ROOM - room
+        return taken
 
     def settle(self, taken: Sequence[Waiting]) -> None:
         """Says that messages taken are dealt with, which makes room."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -39,6 +40,13 @@ def until(true: Callable[[], bool], what: object = "", timeout: float = 20) -> N
     while not true():
         assert time.monotonic() < end, f"did not happen in time: {what() if callable(what) else what}"
         time.sleep(0.01)
+
+
+async def until_true(true: Callable[[], bool]) -> None:
+    """As `until`, on an event loop."""
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 def signed(private: str, **changed: object) -> Consent:

@@ -1,11 +1,11 @@
-"""The inbox: order is kept, the broker is held back above the limit, and memory is bounded whatever it does."""
+"""The inbox: agents take turns, order is kept, the broker is held back above the limit, and memory is bounded."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-from collector.inbox import OVERHEAD, Inbox
+from collector.inbox import OVERHEAD, ROOM, Inbox
 
 SIZE = 100
 COST = SIZE + OVERHEAD
@@ -67,3 +67,30 @@ def test_waking_ends_the_wait() -> None:
     inbox = Inbox(10**6, now=lambda: 0)
     threading.Timer(0.05, inbox.wake).start()
     assert inbox.take(3, timeout=30, linger=0) == []
+
+
+def test_agents_take_turns_so_that_a_live_block_never_waits_behind_anothers_backlog() -> None:
+    inbox = Inbox(10**9, now=lambda: 0)
+    for number in range(100):
+        inbox.put("backlog", bytes([number]) * SIZE, lambda: None)
+    inbox.put("live-1", b"1", lambda: None)
+    inbox.put("live-2", b"2", lambda: None)
+    first = [message.topic for message in inbox.take(4, timeout=0, linger=0)]
+    assert first == ["backlog", "live-1", "live-2", "backlog"]
+    inbox.put("live-1", b"3", lambda: None)
+    second = inbox.take(3, timeout=0, linger=0)
+    assert [message.topic for message in second] == ["backlog", "live-1", "backlog"]
+    rest = [*second, *inbox.take(1000, timeout=0, linger=0)]
+    assert [message.payload[0] for message in rest if message.topic == "backlog"] == list(range(2, 100))
+
+
+def test_full_blocks_are_taken_a_few_at_a_time_and_their_agents_in_turn() -> None:
+    inbox = Inbox(10**9, now=lambda: 0)
+    for number in range(40):
+        inbox.put(f"agent-{number % 2}", bytes(64 * 1024), lambda: None)
+    taken = inbox.take(512, timeout=0, linger=0)
+    assert len(taken) == ROOM // (64 * 1024)
+    assert {message.topic for message in taken} == {"agent-0", "agent-1"}
+    began = time.monotonic()
+    assert inbox.take(512, timeout=10, linger=30)
+    assert time.monotonic() - began < 20, "it does not linger for more when there is enough"
