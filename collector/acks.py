@@ -7,7 +7,7 @@ something changed that it must act on: a gap to fill, a reason to hold back, the
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from collector.sitting import Note
@@ -84,7 +84,9 @@ class Acks:
         now = self._monotonic()
         while self._due and self._due[0][0] <= now:
             _, agent = heapq.heappop(self._due)
-            state = self._agents[agent]
+            state = self._agents.get(agent)
+            if state is None or not state.queued:
+                continue
             if state.blocks and state.told_at + INTERVAL > now:
                 heapq.heappush(self._due, (state.told_at + INTERVAL, agent))
                 continue
@@ -125,6 +127,11 @@ class Acks:
         state = self._agents.setdefault(agent, _Agent())
         state.epoch, state.upto, state.chain, state.held = epoch, upto, chain, ""
         self._publish(agent, state)
+
+    def forget(self, agents: Collection[str]) -> None:
+        """Says nothing more to these agents: another process speaks to them now."""
+        for agent in agents:
+            self._agents.pop(agent, None)
 
     def next_due(self) -> float | None:
         """When `publish` has something to do, on the monotonic clock; None when nothing waits."""

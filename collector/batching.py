@@ -102,7 +102,7 @@ class _Gathering:
         text = {**record.text, "why": record.why} if record.why else record.text
         self.happened.append(Happened(device, record.kind, record.t, entry.arrived, entry.position, text))
 
-    def batch(self, tick: int | None) -> Batch:
+    def batch(self, tick: int | None, listened: int | None = None) -> Batch:
         return Batch(
             first=self.first,
             last=self.last,
@@ -110,6 +110,7 @@ class _Gathering:
             happened=self.happened,
             arrivals=list(self.arrivals.values()),
             tick=tick,
+            listened=listened,
         )
 
 
@@ -130,7 +131,7 @@ def to_batches(entries: Iterable[Entry]) -> Iterator[Batch]:
     for entry in entries:
         gathering.note(entry)
         if entry.received is None:
-            yield gathering.batch(entry.arrived)
+            yield gathering.batch(entry.arrived, entry.listened)
             gathering = _Gathering()
         else:
             gathering.add(entry)

@@ -16,7 +16,9 @@ class Entry(NamedTuple):
     """One journal entry: an accepted block, or a tick (`agent` empty, `received` None).
 
     Only records with `first` <= seq <= `last` count: what lay below the watermark was trimmed. `arrived` is Unix
-    milliseconds. `position` rises by commit; an entry never changes.
+    milliseconds. `position` rises by commit; an entry never changes. `shard` is the agent's; of a tick `shards` has a bit
+    for each it speaks for (None: for all), and `listened` says how many milliseconds it attests at most. One that is
+    given again names in `only` the projection it is for; all others pass it over.
     """
 
     position: int
@@ -27,11 +29,26 @@ class Entry(NamedTuple):
     first: int
     last: int
     received: Received | None
+    shard: int = 0
+    shards: int | None = None
+    listened: int | None = None
+    only: str = ""
 
     @property
     def is_tick(self) -> bool:
         """Whether this entry only says that time passed."""
         return self.received is None
+
+    def concerns(self, projection: str) -> bool:
+        """Whether a projection is to apply it."""
+        return not self.only or self.only == projection
+
+
+class Unable(Protocol):
+    """Who keeps what a projection can never take; see `collector.deadletter`."""
+
+    def note(self, projection: str, entry: Entry, reason: str, detail: str) -> None:
+        """Notes it, once however often it is told."""
 
 
 class Projection(Protocol):

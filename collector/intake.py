@@ -19,7 +19,10 @@ from collector.acks import Acks
 from collector.database import StorageError
 from collector.inbox import Inbox, Waiting
 from collector.journal import Change, DatabaseJournal, Outrun
+from collector.leases import Fenced, Tenure
 from collector.register import MISSED_SECONDS, Known, Register
+from collector.share import LOOK_SECONDS, Share
+from collector.shared_journal import SharedJournal
 from collector.sitting import Sitting, Standing
 from forewarn.bus import Bus, Done, State
 from forewarn.signals import block_filter
@@ -52,7 +55,7 @@ class Intake:
         bus: not yet connected.
         now: Unix milliseconds.
         monotonic: seconds.
-        shards: which of the fixed shards to take in, None for all.
+        tenure: the leases of the shards to take in, with a journal shared with other processes; None takes all.
         pace: how it works.
 
     Raises:
@@ -67,7 +70,7 @@ class Intake:
         *,
         now: Callable[[], int],
         monotonic: Callable[[], float],
-        shards: Sequence[int] | None = None,
+        tenure: Tenure | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.standing = Standing(journal)
@@ -87,8 +90,21 @@ class Intake:
         self._trouble = ""
         self._next_tick = monotonic()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
-        self.standing.load()
-        bus.subscribe(block_filter(shards), self.receive)
+        self._share: Share | None = None
+        if tenure is None:
+            self.standing.load()
+            bus.subscribe(block_filter(), self.receive)
+        else:
+            assert isinstance(journal, SharedJournal), "leases are of a journal that is shared"
+            self._share = Share(
+                journal,
+                tenure,
+                register=register,
+                standing=self.standing,
+                bus=bus,
+                receive=self.receive,
+                now=now,
+            )
         bus.watch(self._turned)
 
     def start(self) -> None:
@@ -139,15 +155,21 @@ class Intake:
         last = self._monotonic() + LAST_SECONDS
         while not self._trouble and self.turn(0) and self._monotonic() < last:
             pass
+        if self._share is not None:
+            self._share.close()
 
     def _patience(self) -> float:
         due = self._acks.next_due()
         soonest = self._next_tick if due is None else min(due, self._next_tick)
-        return max(0.0, soonest - self._monotonic())
+        patience = max(0.0, soonest - self._monotonic())
+        return patience if self._share is None else min(patience, LOOK_SECONDS)
 
     def turn(self, timeout: float) -> int:
         """One turn of the ingest thread: waits, judges, commits, acknowledges, ticks. Returns how many messages."""
         messages = self._inbox.take(self._pace.blocks_at_once, timeout=timeout, linger=self._pace.linger)
+        if self._share is not None:
+            with self._unstopped("shards could not be taken up or given up"):
+                self._follow(self._share)
         with self._unstopped("held agents could not be told to try again"):
             self._look_for_held()
         touched = self._process(messages)
@@ -166,6 +188,14 @@ class Intake:
         except Exception:  # A mistake of ours must not stop the intake of all agents.
             log.exception(event, **facts)
 
+    def _follow(self, share: Share) -> None:
+        """Takes up and gives up shards as leases come and go, and tells the agents that are new here how far they are."""
+        gone, new = share.follow()
+        self._acks.forget(gone)
+        if new:
+            self._known = self._register.known()
+            self._greet_some(set(new))
+
     def _answer(self, touched: set[str]) -> None:
         """Acknowledges what is committed, and attests that time passed."""
         if self._greet:
@@ -173,19 +203,26 @@ class Intake:
         self._acks.publish(touched=touched)
         if self._monotonic() >= self._next_tick:
             self._next_tick = self._monotonic() + self._pace.tick
-            self._journal.tick(self._now())
+            if self._share is None:
+                self._journal.tick(self._now())
+            else:
+                self._share.tick()
             self._well()
 
     def _greet_all(self) -> None:
         """Tells every agent how far it is, in a new boot's name, so that it sends the rest again at once."""
         self._known = self._register.known()
         self._greet = False
+        self._greet_some({agent for agent, _ in self.standing.marks})
+
+    def _greet_some(self, agents: set[str]) -> None:
         newest: dict[str, tuple[int, str]] = {}
-        for (agent, epoch), mark in self.standing.marks.items():
-            newest[agent] = max(newest.get(agent, (0, "")), (mark.begun, epoch))
+        for agent in agents:
+            begun = ((self.standing.marks[agent, epoch].begun, epoch) for epoch in self.standing.epochs.get(agent, ()))
+            newest[agent] = max(begun, default=(0, ""))
         for agent, (_, epoch) in newest.items():
-            if agent in self._known.agents and not self._forked(agent):
-                mark = self.standing.marks[agent, epoch]
+            mark = self.standing.marks.get((agent, epoch))
+            if mark is not None and agent in self._known.agents and not self._forked(agent):
                 self._acks.again(agent, epoch, mark.upto, mark.chain)
 
     def _look_for_held(self) -> None:
@@ -224,14 +261,20 @@ class Intake:
         while True:
             try:
                 self._known = self._register.known()
-                sitting = Sitting(self.standing, self._known, again=self._look_again)
-                for message in messages:
+                sitting = Sitting(self.standing, self._concerned(self._known), again=self._look_again)
+                for message in messages if self._share is None else self._share.mine(messages):
                     sitting.take(message)
                 if self._commit(sitting.change):
                     return self._tell(sitting)
             except Outrun as outrun:
                 log.warning("watermarks are read again", why=str(outrun))
-                self.standing.load()
+                if self._share is None:
+                    self.standing.load()
+                else:
+                    self._share.load()
+            except Fenced as fenced:
+                assert self._share is not None
+                self._share.lost(fenced)
             except StorageError as wrong:
                 self._in_trouble(wrong)
             if self._stopping.wait(self._pace.retry if self._trouble else 0):
@@ -240,7 +283,10 @@ class Intake:
     def _look_again(self) -> Known:
         """The register, for a name that is not in the picture: it may have been added within the last second."""
         self._known = self._register.known(within=MISSED_SECONDS)
-        return self._known
+        return self._concerned(self._known)
+
+    def _concerned(self, known: Known) -> Known:
+        return known if self._share is None else self._share.narrowed(known)
 
     def _commit(self, change: Change) -> bool:
         """Commits, trying again as long as the journal has no room; False when the intake is stopped meanwhile."""

@@ -13,7 +13,7 @@ Errors:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,17 +21,15 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from collector import proofs, tables
+from collector import keeping, proofs, tables
 from collector.database import Databases, reading, stated, upsert
 from collector.entry import Entry
 from collector.proofs import Hole, Proof
-from forewarn.wire import GENESIS, MAX_PACKED, Received, unpack
+from forewarn.wire import GENESIS, Received, unpack
 
 RING_BYTES = 64 * 1024 * 1024
 READ_BYTES = 32 * 1024 * 1024
 READ_ENTRIES = 256
-ASIDE_OF_AGENT = 100
-ASIDE_IN_ALL = 5000
 PRUNE_AT_ONCE = 1000
 _COMMIT_LOCK = 0x66770002
 
@@ -68,6 +66,10 @@ class Taken(NamedTuple):
     last: int
     payload: bytes
     received: Received
+    only: str = ""
+    """The projection it is for; empty: all."""
+    letter: int = 0
+    """The dead letter that it is given again of."""
 
 
 class Aside(NamedTuple):
@@ -169,10 +171,10 @@ class DatabaseJournal:
         """
         with self._changed:
             if after + 1 in self._ring:
-                return _fitting(self._ring[position] for position in range(after + 1, self._end(after, limit)))
+                return fitting(self._ring[position] for position in range(after + 1, self._end(after, limit)))
             if after >= self._head:
                 return []
-        return _fitting(self._rows(after, min(limit, READ_ENTRIES)))
+        return fitting(self._rows(after, min(limit, READ_ENTRIES)))
 
     def _end(self, after: int, limit: int) -> int:
         return min(after + limit, self._head) + 1
@@ -182,9 +184,7 @@ class DatabaseJournal:
         wanted = sa.select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
         with stated("journal"), reading(self._engine) as connection:
             for row in connection.execute(wanted):
-                received = unpack(bytes(row.payload)) if row.payload is not None else None
-                of = (row.position, row.arrived, row.site, row.agent, row.epoch, row.first, row.last)
-                yield _light(Entry(*of, received))
+                yield entry_of(row)
 
     def _catch_up(self) -> None:
         with stated("journal"), reading(self._engine) as connection:
@@ -195,18 +195,19 @@ class DatabaseJournal:
                 self._used, self._head, self._shared = 0, head, True
                 self._changed.notify_all()
 
-    def marks(self) -> dict[Spool, Mark]:
-        """Every watermark."""
-        with stated("journal"), reading(self._engine) as connection:
-            rows = connection.execute(sa.select(tables.watermark)).all()
+    def marks(self, agents: Collection[str] | None = None) -> dict[Spool, Mark]:
+        """Every watermark, or those of some agents."""
+        rows = _of_agents(self._engine, tables.watermark, agents)
         return {
-            (row.agent, row.epoch): Mark(row.upto, bytes(row.chain), row.begun, row.moved, row.head) for row in rows
+            (row["agent"], row["epoch"]): Mark(
+                row["upto"], bytes(row["chain"]), row["begun"], row["moved"], row["head"]
+            )
+            for row in rows
         }
 
-    def counters(self) -> dict[str, Counters]:
-        """Every agent's counters."""
-        with stated("journal"), reading(self._engine) as connection:
-            rows = connection.execute(sa.select(tables.ingest)).mappings().all()
+    def counters(self, agents: Collection[str] | None = None) -> dict[str, Counters]:
+        """Every agent's counters, or those of some agents."""
+        rows = _of_agents(self._engine, tables.ingest, agents)
         return {row["agent"]: Counters(**{key: row[key] for key in row if key != "agent"}) for row in rows}
 
     def chain_of(self, agent: str, epoch: str, seq: int) -> bytes | None:
@@ -233,13 +234,14 @@ class DatabaseJournal:
             rows = [_row(position, taken) for position, taken in enumerate(change.taken, head + 1)]
             if rows:
                 connection.execute(sa.insert(tables.entry), rows)
+            _answer(connection, change.taken, head)
             marks = [{"agent": a, "epoch": e, **mark._asdict()} for (a, e), mark in change.marks.items()]
             upsert(connection, tables.watermark, marks)
             counters = [{"agent": a, **msgspec.structs.asdict(count)} for a, count in change.counters.items()]
             upsert(connection, tables.ingest, counters)
-            _set_aside(connection, change.asides)
+            keeping.set_aside(connection, [aside._asdict() for aside in change.asides])
             proofs.write(connection, change.holes, change.proofs)
-            _forget(connection, change.forgotten)
+            keeping.forget(connection, change.forgotten)
         self._append([_entry(position, taken) for position, taken in enumerate(change.taken, head + 1)], head)
 
     def tick(self, now: int) -> None:
@@ -334,12 +336,20 @@ def _row(position: int, taken: Taken) -> dict[str, Any]:
         "first": taken.first,
         "last": taken.last,
         "payload": taken.payload,
+        "only": taken.only,
     }
 
 
 def _entry(position: int, taken: Taken) -> tuple[Entry, int]:
     of = (position, taken.arrived, taken.site, taken.agent, taken.epoch, taken.first, taken.last)
-    return _light(Entry(*of, taken.received))
+    return _light(Entry(*of, taken.received, taken.shard, only=taken.only))
+
+
+def entry_of(row: Any) -> tuple[Entry, int]:
+    """A row of the table as an entry, and about how much memory it takes in bytes."""
+    received = unpack(bytes(row.payload)) if row.payload is not None else None
+    of = (row.position, row.arrived, row.site, row.agent, row.epoch, row.first, row.last)
+    return _light(Entry(*of, received, row.shard or 0, row.shards, row.listened, row.only))
 
 
 def _light(entry: Entry) -> tuple[Entry, int]:
@@ -350,37 +360,34 @@ def _light(entry: Entry) -> tuple[Entry, int]:
     return entry._replace(received=Received(entry.received.block, [])), cost
 
 
-def _fitting(entries: Iterable[tuple[Entry, int]]) -> list[Entry]:
-    fitting: list[Entry] = []
+def fitting(entries: Iterable[tuple[Entry, int]]) -> list[Entry]:
+    """As many entries, each given with its cost, as may be read at once; one at least."""
+    found: list[Entry] = []
     used = 0
     for entry, cost in entries:
-        if fitting and used + cost > READ_BYTES:
+        if found and used + cost > READ_BYTES:
             break
-        fitting.append(entry)
+        found.append(entry)
         used += cost
-    return fitting
+    return found
 
 
-def _forget(connection: Connection, forgotten: Sequence[Spool]) -> None:
-    table = tables.watermark
-    for agent, epoch in forgotten:
-        connection.execute(sa.delete(table).where(table.c.agent == agent, table.c.epoch == epoch))
+def _of_agents(engine: Engine, table: sa.Table, agents: Collection[str] | None) -> list[Any]:
+    """The rows of some agents (None: of all), asked for by the five hundred."""
+    names = [None] if agents is None else list(agents)
+    rows: list[Any] = []
+    with stated("journal"), reading(engine) as connection:
+        for at in range(0, len(names), 500):
+            some = sa.true() if agents is None else table.c.agent.in_(names[at : at + 500])
+            rows += connection.execute(sa.select(table).where(some)).mappings().all()
+    return rows
 
 
-def _set_aside(connection: Connection, asides: Sequence[Aside]) -> None:
-    if not asides:
-        return
-    table = tables.set_aside
-    rows = [aside._asdict() for aside in asides]
-    for row in rows:
-        row["payload"] = None if row["payload"] is None else row["payload"][:MAX_PACKED]
-    connection.execute(sa.insert(table), rows)
-    newest = sa.select(sa.func.max(table.c.id)).scalar_subquery()
-    connection.execute(sa.delete(table).where(table.c.id <= newest - ASIDE_IN_ALL))
-    for agent in {aside.agent for aside in asides}:
-        mine = sa.select(table.c.id).where(table.c.agent == agent).order_by(table.c.id.desc())
-        oldest = mine.offset(ASIDE_OF_AGENT).limit(1).scalar_subquery()
-        connection.execute(sa.delete(table).where(table.c.agent == agent, table.c.id <= oldest))
+def _answer(connection: Connection, taken: Sequence[Taken], head: int) -> None:
+    """Marks the letters that are given again; one that nobody asks for any more is given to nobody."""
+    for position, one in enumerate(taken, head + 1):
+        if one.letter and not keeping.answered(connection, one.letter, position):
+            raise Outrun(f"dead letter d{one.letter} was given again or dropped meanwhile")
 
 
 START = Mark(0, GENESIS, 0, 0)

@@ -96,9 +96,9 @@ def parsed(text: str) -> frozenset[int] | None:
         return None
     found: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+        first, to, last = part.strip().partition("-")
         try:
-            begin, end = int(first, 16), int(last or first, 16)
+            begin, end = int(first, 16), int(last if to else first, 16)
         except ValueError:
             begin, end = 1, 0
         if not 0 <= begin <= end < SHARDS:

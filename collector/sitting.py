@@ -7,7 +7,7 @@ transaction is through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,6 +72,25 @@ class Standing:
         self.counters = self.journal.counters()
         self.epochs = {}
         self._index(self.marks)
+
+    def take_up(self, agents: Collection[str]) -> None:
+        """Reads what is committed of some agents, whatever was known of them before.
+
+        Raises:
+            StorageError: it cannot be read; nothing is known of them now.
+        """
+        self.drop(agents)
+        marks, counters = self.journal.marks(agents), self.journal.counters(agents)
+        self.marks.update(marks)
+        self.counters.update(counters)
+        self._index(marks)
+
+    def drop(self, agents: Collection[str]) -> None:
+        """Forgets what is known of some agents."""
+        for agent in agents:
+            self.counters.pop(agent, None)
+            for epoch in self.epochs.pop(agent, ()):
+                self.marks.pop((agent, epoch), None)
 
     def commit(self, change: Change) -> None:
         """Makes a change stand that was committed."""

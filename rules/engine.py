@@ -181,7 +181,7 @@ class Engine:
             for state in self._rules:
                 self._judge(state, stretch, found)
         if batch.tick is not None:
-            found += self._ticked(batch.tick, batch.last)
+            found += self._ticked(batch.tick, batch.last, batch.listened)
         found.sort(key=lambda one: (one.position, one.t, one.rule, one.site, one.device, one.instance))
         return found
 
@@ -232,10 +232,10 @@ class Engine:
         else:
             self._heard[number] = max(at, self._heard[number])
 
-    def _ticked(self, tick: int, position: int) -> Iterator[Finding]:
+    def _ticked(self, tick: int, position: int, listened: int | None) -> Iterator[Finding]:
         """Lets time pass and judges the silence of every agent that was ever heard."""
         if self._tick:
-            self._attested += min(max(tick - self._tick, 0), TICK_GAP)
+            self._attested += min(max(tick - self._tick, 0), TICK_GAP if listened is None else min(listened, TICK_GAP))
         self._tick = tick
         states = [state for state in self._rules if state.rule.on_ticks]
         if not self._agents or not states:

@@ -71,7 +71,8 @@ class Batch:
     """The journal from `first` to `last` position. `tick`, when given, is the arrival time of a tick that ends it.
 
     Ticks (one every 10 s while a collector runs) are how time passes for absence: what no tick attests (the
-    collector was down) does not count as silence.
+    collector was down) does not count as silence. A tick attests what passed since the one before, and at most
+    `listened` milliseconds where that is given: 0 from a process that has only begun to listen.
     """
 
     first: int
@@ -80,3 +81,4 @@ class Batch:
     happened: list[Happened] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     tick: int | None = None
+    listened: int | None = None

@@ -1,0 +1,149 @@
+"""The journal of several ingest processes: each commits for the shards it holds, and reads those alone.
+
+Positions are one row of numbers over all processes; an entry of a shard is committed by the process that holds its
+lease, which every transaction proves. So whoever holds a shard has all of its entries since it took the shard among
+its own, which the ring keeps; what a former owner committed is in the table.
+
+Errors: as `collector.journal`, and
+    Fenced   another process has the shard now: nothing was committed
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from collector import tables
+from collector.database import Databases, reading, stated
+from collector.entry import Entry
+from collector.journal import RING_BYTES, DatabaseJournal, Spool, entry_of, fitting
+from collector.leases import Fences, Tenure, limit_idle
+from forewarn.wire import SHARDS
+
+_SIGN = 1 << (SHARDS - 1)
+
+
+def mask(shards: Sequence[int]) -> int:
+    """Shards as the bits of a signed number of 64 bits."""
+    bits = sum(1 << shard for shard in set(shards))
+    return bits - 2 * _SIGN if bits & _SIGN else bits
+
+
+def attests(entry: Entry, shard: int) -> bool:
+    """Whether a tick says that time passed for a shard."""
+    return entry.shards is None or bool(entry.shards >> shard & 1)
+
+
+class SharedJournal(DatabaseJournal):
+    """A journal that other processes write to as well; one thread here commits, any number read.
+
+    Args:
+        databases: a PostgreSQL, migrated.
+        tenure: proves what is held.
+        ring_bytes: about how much memory the newest entries of this process may use.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
+
+    def __init__(self, databases: Databases, tenure: Tenure, *, ring_bytes: int = RING_BYTES) -> None:
+        super().__init__(databases, ring_bytes=ring_bytes)
+        self._tenure = tenure
+        self._shared = True
+        self._floor = self.head()
+        self.fences: Fences = {}
+        """What the next `commit` is for."""
+
+    def tick_of(self, now: int, fences: Fences, listened: int | None = None) -> None:
+        """Commits that time passed for some shards.
+
+        Args:
+            now: Unix milliseconds.
+            fences: the shards, all held.
+            listened: how many milliseconds before `now` are attested at most; None: as many as a tick can.
+
+        Raises:
+            StorageError: nothing was committed.
+            Fenced: nothing was committed.
+        """
+        self.fences = fences
+        bits = mask(list(fences))
+        with stated("journal"), self._engine.begin() as connection:
+            head = self._begin(connection, {})
+            row = {"position": head + 1, "arrived": now, "shards": bits, "listened": listened}
+            connection.execute(sa.insert(tables.entry).values(row))
+        tick = Entry(head + 1, now, "", "", "", 0, 0, None, shards=bits, listened=listened)
+        self._append([(tick, 200)], head)
+
+    def _begin(self, connection: Connection, before: dict[Spool, int]) -> int:
+        limit_idle(connection)
+        head = super()._begin(connection, before)
+        self._tenure.prove(connection, self.fences)
+        return head
+
+    def _append(self, entries: Sequence[tuple[Entry, int]], head: int) -> None:
+        with self._changed:
+            for entry, cost in entries:
+                self._ring[entry.position] = (entry, cost)
+                self._used += cost
+            while self._used > self._ring_bytes:
+                self._floor = next(iter(self._ring))
+                self._used -= self._ring.pop(self._floor)[1]
+            self._head = head + len(entries)
+            self._changed.notify_all()
+
+    @property
+    def floor(self) -> int:
+        """What this process committed above is in memory."""
+        return self._floor
+
+    def own(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries of this process with position > `after`, which is `floor` or higher, in order."""
+        with self._changed:
+            positions = list(self._ring)
+            first = bisect_right(positions, after)
+            return fitting(self._ring[position] for position in positions[first : first + limit])
+
+    def newest(self) -> int:
+        """The last position that any process committed.
+
+        Raises:
+            StorageError: the table cannot be read.
+        """
+        with stated("journal"), reading(self._engine) as connection:
+            return connection.execute(sa.select(sa.func.max(tables.entry.c.position))).scalar() or 0
+
+    def of_shard(self, shard: int, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries of a shard, and ticks that attest it, with position > `after`, from the table, in order.
+
+        Raises:
+            StorageError: the table cannot be read.
+        """
+        table = tables.entry
+        behind = sa.select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
+        attested = sa.or_(table.c.shards.is_(None), table.c.shards.op("&")(mask([shard])) != 0)
+        blocks = behind.where(table.c.shard == shard).subquery()
+        ticks = behind.where(table.c.shard.is_(None), attested).subquery()
+        both = sa.union_all(sa.select(blocks), sa.select(ticks)).subquery()
+        with stated("journal"), reading(self._engine) as connection:
+            rows = connection.execute(sa.select(both).order_by(both.c.position).limit(limit))
+            return fitting(entry_of(row) for row in rows)
+
+
+class OfShard:
+    """One shard of a shared journal; implements `collector.lane.Source`."""
+
+    def __init__(self, journal: SharedJournal, shard: int) -> None:
+        self._journal = journal
+        self._shard = shard
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """See Source."""
+        return self._journal.of_shard(self._shard, after, limit)
+
+    def complete(self, after: int, entries: Sequence[Entry]) -> bool:  # noqa: ARG002 - positions have holes here
+        """See Source."""
+        return bool(entries)
