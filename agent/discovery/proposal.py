@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ _HEAD = """# Devices that `forewarn agent discover` found. Look through them, an
 # new ones are only added below.
 """
 _LONGEST_NAME = 48
+_ITEM = re.compile(r"^( *)- ", re.MULTILINE)
 
 
 class Unfit(Exception):
@@ -128,7 +131,9 @@ def add(path: Path, more: str, count: int) -> None:
     before = devices_in(path)
     try:
         old = path.read_bytes().decode("utf-8") if path.exists() else f"{_HEAD}devices:\n"
-        new = old + ("" if old.endswith("\n") else "\n") + more
+        # A person may have set the list in.
+        inset = _ITEM.search(old)
+        new = old + ("" if old.endswith("\n") else "\n") + textwrap.indent(more, inset[1] if inset else "")
         after = _devices(new, path)
         if after[: len(before)] != before or len(after) != len(before) + count:
             raise Unfit(f"{path}: its list of devices does not end where the file ends, name another one to write to")

@@ -13,7 +13,7 @@ from agent import spoken
 from agent.delivery.spoolfile import SpoolFile
 from agent.logbook import lines, wording
 from agent.logbook.lines import Line, Story, plain, still_waiting
-from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, REFUSED, RUN, UNWRITTEN, Entry, Stored
+from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, LOOKED, REFUSED, RUN, UNWRITTEN, Entry, Stored
 from agent.logbook.waiting import waiting
 from forewarn import wire
 from forewarn.vocabulary import TABLES, DeviceKind, Source
@@ -201,6 +201,19 @@ TERMS = {
         (REFUSED, {"source": "host", "why": "scope not granted"}, "* Not read: this machine itself: scope not granted"),
         (REFUSED, {"source": "snmp", "address": "10.1.1.1"}, "* May be read again: 10.1.1.1"),
         (RUN, {}, "* The agent started"),
+        (
+            LOOKED,
+            {
+                "state": "ended",
+                "by": "B",
+                "networks": "N",
+                "addresses": "9",
+                "asked": "4",
+                "why": "stopped",
+                "found": "",
+            },
+            "* Looked for devices in N (9 addresses, by B): stopped; 4 asked, found nobody",
+        ),
         (BOOK, {"state": "erased, and begun anew"}, "* This log: erased, and begun anew"),
         (UNWRITTEN, {"why": "W"}, "* Records 3 to 5 left, and what was in it is not in this log: W"),
     ],
