@@ -37,29 +37,23 @@ class Progress(NamedTuple):
     error: str
 
 
-class Runner:
-    """The thread of one projection.
+class Turner:
+    """A thread that takes turns, and pauses after one that failed.
 
     Args:
-        journal: what it reads.
-        projection: what it runs; nobody else calls it from now on.
+        name: of what it runs.
         gather: seconds to wait, at the head, for more entries: many at once cost far less than one by one.
         backoff: the pauses after failures.
     """
 
-    def __init__(
-        self, journal: Journal, projection: Projection, *, gather: float = GATHER, backoff: Backoff | None = None
-    ) -> None:
-        self._journal = journal
-        self._projection = projection
+    def __init__(self, name: str, *, gather: float = GATHER, backoff: Backoff | None = None) -> None:
+        self.name = name
         self._gather = gather
         self._backoff = backoff or Backoff(1.0, 60.0)
         self._stopping = threading.Event()
-        self._cursor = 0
-        self._placed = False
         self._failures = 0
         self._error = ""
-        self._thread = threading.Thread(target=self._run, name=f"projection {projection.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"projection {name}", daemon=True)
 
     def start(self) -> None:
         """Begins at the projection's cursor."""
@@ -73,8 +67,10 @@ class Runner:
     @property
     def progress(self) -> Progress:
         """How far it is now."""
-        lag = max(0, self._journal.head() - self._cursor)
-        return Progress(self._projection.name, self._cursor, lag, self._error)
+        raise NotImplementedError
+
+    def _turn(self) -> None:
+        raise NotImplementedError
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -82,6 +78,44 @@ class Runner:
                 self._turn()
             except Exception as wrong:  # noqa: BLE001 - whatever a projection's store raises, the others must go on
                 self._fail(wrong)
+
+    def _well(self) -> None:
+        if self._failures:
+            log.info("projection goes on", projection=self.name)
+        self._failures, self._error = 0, ""
+
+    def _fail(self, wrong: Exception) -> None:
+        self._failures += 1
+        self._error = f"{type(wrong).__name__}: {wrong}"
+        if self._failures == 1:
+            log.error("projection stands still", projection=self.name, why=self._error)
+        self._stopping.wait(self._backoff.wait(self._failures))
+
+
+class Runner(Turner):
+    """The thread of one projection of the whole journal.
+
+    Args:
+        journal: what it reads.
+        projection: what it runs; nobody else calls it from now on.
+        gather: see Turner.
+        backoff: see Turner.
+    """
+
+    def __init__(
+        self, journal: Journal, projection: Projection, *, gather: float = GATHER, backoff: Backoff | None = None
+    ) -> None:
+        super().__init__(projection.name, gather=gather, backoff=backoff)
+        self._journal = journal
+        self._projection = projection
+        self._cursor = 0
+        self._placed = False
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is now."""
+        lag = max(0, self._journal.head() - self._cursor)
+        return Progress(self.name, self._cursor, lag, self._error)
 
     def _turn(self) -> None:
         if not self._placed:
@@ -104,23 +138,17 @@ class Runner:
     def _apply(self, entries: Sequence[Entry]) -> None:
         self._projection.apply(entries)
         self._cursor = entries[-1].position
-        if self._failures:
-            log.info("projection goes on", projection=self._projection.name)
-        self._failures, self._error = 0, ""
+        self._well()
 
     def _fail(self, wrong: Exception) -> None:
-        self._failures += 1
         self._placed = False
-        self._error = f"{type(wrong).__name__}: {wrong}"
-        if self._failures == 1:
-            log.error("projection stands still", projection=self._projection.name, why=self._error)
-        self._stopping.wait(self._backoff.wait(self._failures))
+        super()._fail(wrong)
 
 
 class Projections:
     """All runners together."""
 
-    def __init__(self, runners: Sequence[Runner]) -> None:
+    def __init__(self, runners: Sequence[Turner]) -> None:
         self._runners = list(runners)
 
     def start(self) -> None:

@@ -100,12 +100,23 @@ class SharedJournal(DatabaseJournal):
         """What this process committed above is in memory."""
         return self._floor
 
-    def own(self, after: int, limit: int) -> list[Entry]:
-        """Up to `limit` entries of this process with position > `after`, which is `floor` or higher, in order."""
+    def own(self, after: int, limit: int) -> tuple[list[Entry], int]:
+        """Up to `limit` entries of this process with position > `after`, which is `floor` or higher, in order.
+
+        Returns:
+            The entries, and the position up to which there are no others.
+        """
         with self._changed:
             positions = list(self._ring)
             first = bisect_right(positions, after)
-            return fitting(self._ring[position] for position in positions[first : first + limit])
+            found = fitting(self._ring[position] for position in positions[first : first + limit])
+            whole = first + len(found) == len(positions)
+            return found, self._head if whole else found[-1].position
+
+    def wait_own(self, after: int, timeout: float) -> bool:
+        """Blocks until this process has committed above `after` or `timeout` seconds passed; says whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._head > after, timeout)
 
     def newest(self) -> int:
         """The last position that any process committed.
