@@ -35,6 +35,9 @@ def agent_yaml(enrolled: Enrolled, broker: Broker) -> str:
     if broker.tls is not None and broker.tls.ca is not None:
         tls = f"  # The authority behind the broker's certificate: bring the collector's {broker.tls.ca} along.\n"
         tls += f"  tls: {{ca: {json.dumps(broker.tls.ca.name)}}}\n"
+    others = [{"host": node.host, "port": node.port} for node in broker.nodes()[1:]]
+    if others:
+        tls += f"  # Other nodes of the same cluster.\n  others: {json.dumps(others)}\n"
     return _TEXT.format(
         site=enrolled.site,
         agent=enrolled.agent,

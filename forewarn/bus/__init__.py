@@ -130,15 +130,32 @@ class _ClosedWhenRefused(ssl.SSLSocket):
             raise
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another address of the same broker."""
+
+    host: Annotated[str, msgspec.Meta(description="Name or address of another node of the cluster.")]
+    port: Annotated[int | None, msgspec.Meta(description="Its port (default: as `broker.port`).", ge=1, le=65535)] = (
+        None
+    )
+
+
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the broker is and who we are to it."""
 
     host: Annotated[str, msgspec.Meta(description="Name or address of the MQTT broker.", examples=["127.0.0.1"])]
     port: Annotated[int, msgspec.Meta(description="Its port: 1883, or 8883 with TLS.", ge=1, le=65535)] = 1883
+    others: Annotated[
+        list[Node], msgspec.Meta(description="Other nodes of the same cluster, tried in turn when one is not reached.")
+    ] = msgspec.field(default_factory=list)
     user: Annotated[str, msgspec.Meta(description="User name at the broker.")] = ""
     password: Annotated[Secret | None, msgspec.Meta(description="Password, or give `password_file`.")] = None
     password_file: Annotated[Path | None, msgspec.Meta(description="A file whose first line is the password.")] = None
     tls: Annotated[Tls | None, msgspec.Meta(description="Encrypts the connection.")] = None
+
+    def nodes(self) -> list[Broker]:
+        """The same broker at each of its addresses, `host` first."""
+        places = [(self.host, self.port), *((node.host, node.port or self.port) for node in self.others)]
+        return [msgspec.structs.replace(self, host=host, port=port, others=[]) for host, port in places]
 
     def secret(self) -> str | None:
         """The password, from wherever it is kept.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import ssl
@@ -44,7 +45,8 @@ class MqttBus:
         Raises:
             Unusable: the settings name files that cannot be used.
         """
-        self._broker = broker
+        self._nodes = itertools.cycle(broker.nodes())
+        self._node = next(self._nodes)
         self._client_id = client_id
         self._backoff = backoff or Backoff()
         self._keepalive = keepalive
@@ -117,6 +119,7 @@ class MqttBus:
             began = time.monotonic()
             why = self._live()
             failures = 1 if time.monotonic() - began >= STEADY else failures + 1
+            self._node = next(self._nodes)
             self._turn(State(connected=False, why="closed" if self._closing.is_set() else why))
             self._closing.wait(self._backoff.wait(failures))
 
@@ -124,15 +127,15 @@ class MqttBus:
         """One connection from its beginning to its end; returns why it ended, in a sentence."""
         will = self._make_will() if self._make_will else None
         with contextlib.closing(_Connection(self._client_id, self)) as connection:
-            connection.prepare(self._broker.user, self._password, self._context, will)
+            connection.prepare(self._node.user, self._password, self._context, will)
             self._connection = connection
             if self._closing.is_set():
                 return "closed"
             try:
-                connection.open(self._broker.host, self._broker.port, self._keepalive)
+                connection.open(self._node.host, self._node.port, self._keepalive)
                 return connection.serve()
             except (OSError, ValueError) as wrong:
-                return f"broker {self._broker.host}:{self._broker.port} is not reached: {wrong}"
+                return f"broker {self._node.host}:{self._node.port} is not reached: {wrong}"
             finally:
                 self._connection = None
 
@@ -152,7 +155,7 @@ class MqttBus:
         if before == state:
             return
         if state.connected:
-            log.info("connected", host=self._broker.host, port=self._broker.port, client=self._client_id)
+            log.info("connected", host=self._node.host, port=self._node.port, client=self._client_id)
         elif state.why != "closed":
             log.warning("not connected", why=state.why, client=self._client_id)
         for watcher in self._watchers:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -14,6 +15,7 @@ from forewarn.bus import Backoff, Broker, Bus, Done, Message, Offline, State, fi
 from forewarn.bus.loopback import WINDOW, Exchange, LoopbackBus
 from forewarn.bus.mqtt import MqttBus
 from tests import brokers
+from tests.delivering import Delivery
 
 
 class Place(Protocol):
@@ -60,7 +62,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 dies = pytest.mark.parametrize("place", ["loopback", "mosquitto", "amqtt", "nats"], indirect=True)
-"""For tests that kill the broker: RabbitMQ takes ten seconds to start, its death is in test_brokers_deliver.py."""
+"""For tests that kill the broker. RabbitMQ takes ten seconds to start, so it is killed in the last test only."""
 
 
 class Ear:
@@ -309,6 +311,18 @@ def test_messages_published_from_many_threads_all_arrive(place: Place) -> None:
         ear.wait(400)
         for name in range(4):
             assert [said for topic, said in ear.heard if topic == f"t/{name}"] == [b"%d" % n for n in range(100)]
+
+
+@pytest.mark.parametrize("place", ["mosquitto", "amqtt", "nats", "rabbitmq"], indirect=True)
+def test_a_broker_killed_between_spool_and_journal_costs_no_record(place: Real, tmp_path: Path) -> None:
+    delivery = Delivery(tmp_path, place.broker.ports, place.broker.ports)
+    with delivery.going():
+        delivery.moves()
+        place.kill()
+        place.start()
+        delivery.moves()
+        delivery.level()
+    assert delivery.proven() > 400
 
 
 @pytest.mark.parametrize(
