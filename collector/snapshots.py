@@ -5,7 +5,8 @@ change since the last snapshot is not written again. Everything is written besid
 newest two are kept: when one cannot be read, the one before serves, and behind that the journal.
 
 Errors:
-    OSError   a snapshot could not be written; the ones before it are untouched
+    OSError       a snapshot could not be written; the ones before it are untouched
+    └─ NotKept    the same, from a database
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -22,7 +23,8 @@ from forewarn.telemetry import Log
 
 log = Log(__name__)
 
-_KEPT = 2
+KEPT = 2
+"""How many snapshots are kept."""
 _VERSION = 1
 
 
@@ -33,19 +35,48 @@ class Snapshot(NamedTuple):
     parts: dict[str, bytes]
 
 
+class NotKept(OSError):
+    """A snapshot that a database did not take."""
+
+
+class SnapshotStore(Protocol):
+    """Where the state of an engine is kept: files (`Snapshots`), or a database by shard."""
+
+    def save(self, position: int, parts: Mapping[str, bytes]) -> None:
+        """Keeps the state after the journal entry at `position`.
+
+        Raises:
+            OSError: it is not kept.
+        """
+
+    def load(self, at_most: int) -> Snapshot | None:
+        """The newest sound state at or before a journal position; what is spoilt is named in the log."""
+
+    def oldest(self) -> int:
+        """The position of the oldest snapshot kept, 0 without one: the journal is needed from there on."""
+
+
 class _Spoilt(Exception):
     """A snapshot on disk that is not what was written."""
 
 
-class _Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True):
+    """What a snapshot is made of: its parts by name, each by the digest of its content."""
+
     v: int
     position: int
     parts: dict[str, str]
     check: str = ""
 
-    def checked(self) -> _Manifest:
+    @classmethod
+    def of(cls, position: int, parts: dict[str, str]) -> Manifest:
+        """A manifest with its check."""
+        return cls(_VERSION, position, parts).checked()
+
+    def checked(self) -> Manifest:
+        """The same with the check that belongs to it."""
         plain = msgspec.json.encode(msgspec.structs.replace(self, check=""), order="sorted")
-        return msgspec.structs.replace(self, check=_digest(plain))
+        return msgspec.structs.replace(self, check=digest_of(plain))
 
 
 class Snapshots:
@@ -64,13 +95,13 @@ class Snapshots:
             OSError: it is not kept.
         """
         self._parts.mkdir(parents=True, exist_ok=True)
-        named = {name: _digest(content) for name, content in parts.items()}
+        named = {name: digest_of(content) for name, content in parts.items()}
         for name, digest in named.items():
             if digest not in self._sound:
                 _write(self._parts / digest, parts[name])
                 self._sound.add(digest)
         _sync(self._parts)
-        manifest = _Manifest(_VERSION, position, named).checked()
+        manifest = Manifest.of(position, named)
         _write(self._folder / f"{position:020d}.json", msgspec.json.encode(manifest))
         _sync(self._folder)
         self._tidy()
@@ -97,26 +128,26 @@ class Snapshots:
 
     def _read(self, file: Path) -> Snapshot:
         try:
-            manifest = msgspec.json.decode(file.read_bytes(), type=_Manifest)
+            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
         except msgspec.DecodeError as wrong:
             raise _Spoilt(f"not a manifest: {wrong}") from wrong
         if manifest.v != _VERSION or manifest.checked() != manifest:
             raise _Spoilt("the manifest was changed, or another version wrote it")
         parts = {name: (self._parts / digest).read_bytes() for name, digest in manifest.parts.items()}
         for name, digest in manifest.parts.items():
-            if _digest(parts[name]) != digest:
+            if digest_of(parts[name]) != digest:
                 raise _Spoilt(f"part `{name}` was changed")
         self._sound.update(manifest.parts.values())
         return Snapshot(manifest.position, parts)
 
     def _tidy(self) -> None:
         manifests = self._manifests()
-        for file in [*manifests[:-_KEPT], *self._folder.glob("*.json.new")]:
+        for file in [*manifests[:-KEPT], *self._folder.glob("*.json.new")]:
             file.unlink()
         needed: set[str] = set()
-        for file in manifests[-_KEPT:]:
+        for file in manifests[-KEPT:]:
             try:
-                needed.update(msgspec.json.decode(file.read_bytes(), type=_Manifest).parts.values())
+                needed.update(msgspec.json.decode(file.read_bytes(), type=Manifest).parts.values())
             except msgspec.DecodeError:
                 file.unlink()
         for part in self._parts.iterdir():
@@ -125,7 +156,8 @@ class Snapshots:
                 self._sound.discard(part.name)
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """What a part is named by."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
