@@ -22,10 +22,10 @@ from sqlalchemy import Engine
 from collector import happenings
 from collector.database import reading, stated
 from collector.devices import Changes, Devices
-from collector.entry import Entry, Journal
+from collector.entry import Entry, Journal, Unable
 from collector.lane import Lane, MakeEngine, Whole
 from collector.notify.outbox import held_agents
-from collector.snapshots import Snapshots
+from collector.snapshots import SnapshotStore
 from collector.tickets.book import PROJECTION, Book
 from collector.tickets.holding import LAGGING, Moment
 from collector.tickets.lifecycle import Verdict
@@ -58,9 +58,10 @@ class Evaluation:
         service: Engine,
         journal: Journal,
         book: Book,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         every: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
+        unable: Unable | None = None,
     ) -> None:
         """Takes its parts; nothing is read before the first `apply`.
 
@@ -72,8 +73,9 @@ class Evaluation:
             snapshots: keeps the state.
             every: seconds between snapshots.
             monotonic: seconds that never go back.
+            unable: keeps what the rules can never take.
         """
-        self._lane = Lane(make, Whole(journal), snapshots, every=every, monotonic=monotonic)
+        self._lane = Lane(make, Whole(journal), snapshots, every=every, monotonic=monotonic, unable=unable)
         self._service = service
         self._book = book
         self._snapshots = snapshots
@@ -161,7 +163,7 @@ def found_in(entries: Sequence[Entry], lane: Lane, devices: Devices, held: Colle
 
 def _moment(entry: Entry) -> Moment:
     """An entry as the book needs it; it names its agent when that delivered the newest record its spool held."""
-    through = entry.received is not None and entry.received.block.head <= entry.last
+    through = entry.received is not None and not entry.only and entry.received.block.head <= entry.last
     return Moment(entry.position, entry.arrived, entry.agent if through else "")
 
 

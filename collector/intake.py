@@ -17,6 +17,7 @@ from ulid import ULID
 
 from collector.acks import Acks
 from collector.database import StorageError
+from collector.deadletter import give_again
 from collector.inbox import Inbox, Waiting
 from collector.journal import Change, DatabaseJournal, Outrun
 from collector.leases import Fenced, Tenure
@@ -207,6 +208,7 @@ class Intake:
                 self._journal.tick(self._now())
             else:
                 self._share.tick()
+            give_again(self._journal, self._now(), None if self._share is None else tuple(self._share.fences))
             self._well()
 
     def _greet_all(self) -> None:

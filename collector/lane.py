@@ -17,14 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from collector.batching import to_batches
-from collector.entry import Entry, Journal
-from collector.snapshots import Snapshots
+from collector.entry import Entry, Journal, Unable
+from collector.snapshots import SnapshotStore
 from forewarn.telemetry import Log
 from rules.finding import Finding
 from rules.samples import Batch
 
 log = Log(__name__)
 
+RULES = "rules"
+"""What dead letters and entries given again call the rules, of whatever shard."""
 _REPLAYED_AT_ONCE = 500
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What code raises that is wrong for an input, however often it is tried again."""
@@ -78,22 +80,25 @@ class Lane:
         snapshots: keeps the state.
         every: seconds between snapshots.
         monotonic: seconds that never go back.
+        unable: is told of entries that are set aside.
     """
 
     def __init__(
         self,
         make: MakeEngine,
         source: Source,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         *,
         every: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
+        unable: Unable | None = None,
     ) -> None:
         self._make = make
         self._source = source
         self._snapshots = snapshots
         self._every = every
         self._monotonic = monotonic
+        self._unable = unable
         self._engine: RuleEngine | None = None
         self._ill: set[int] = set()
         self._saved = (0, monotonic())
@@ -112,7 +117,7 @@ class Lane:
         engine, self._engine = self._engine, None
         assert engine is not None
         try:
-            batches = list(to_batches(entry for entry in entries if entry.position not in self._ill))
+            batches = list(to_batches(entry for entry in entries if self._takes(entry)))
             findings = [finding for batch in batches for finding in engine.apply(batch)]
         except MISTAKES as wrong:
             if len(entries) == 1:
@@ -124,11 +129,16 @@ class Lane:
         self._engine, self.at = engine, entries[-1].position
         return findings, batches
 
+    def _takes(self, entry: Entry) -> bool:
+        return entry.position not in self._ill and entry.concerns(RULES)
+
     def _set_aside(self, entry: Entry, wrong: Exception) -> None:
-        self._ill.add(entry.position)
-        self.set_aside += 1
         of = {"position": entry.position, "agent": entry.agent, "epoch": entry.epoch}
         why = f"{type(wrong).__name__}: {wrong}"
+        if self._unable is not None:  # Before anything else: what cannot be noted is tried again.
+            self._unable.note(RULES, entry, type(wrong).__name__, why)
+        self._ill.add(entry.position)
+        self.set_aside += 1
         log.error("an entry was set aside for the rules", **of, first=entry.first, last=entry.last, why=why)
 
     def restore(self, position: int) -> None:

@@ -30,7 +30,7 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from collector.series import influxql
-from collector.series.lines import lines, without
+from collector.series.lines import lines, times_of, without
 from collector.series.store import Points, Refused, SeriesKey, Unavailable
 from collector.series.thinning import EMPTY, bucket_width
 from collector.settings import Influxdb
@@ -107,7 +107,8 @@ class InfluxStore:
             if abs(self._clock() - self._noted) >= 1:
                 self._note()
         if refusals:
-            raise Refused(refusals[0][0], [line for _, line in refusals], len(refusals))
+            told = [line for _, line in refusals]
+            raise Refused(refusals[0][0], told, len(told), times_of(told))
 
     def _put(self, some: list[str]) -> Iterator[tuple[str, str]]:
         """Stores lines; yields (why, line) for each that is refused, having stored all others."""

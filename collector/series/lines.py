@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rules.samples import Device, Rows
 
@@ -45,6 +45,19 @@ def lines(rows: Rows) -> Iterator[str]:
             written = [f"{name}={value!r}" for name, value in zip(fields, part, strict=True) if math.isfinite(value)]
             if written:
                 yield f"{head} {','.join(written)} {t}"
+
+
+_DEVICE = re.compile(r"^(?:\\.|[^,\\ ])+,device=((?:\\.|[^,\\ ])*)").match
+
+
+def times_of(some: Iterable[str]) -> dict[str, frozenset[int]]:
+    """The times of some lines by their device, as its tag reads back."""
+    found: dict[str, set[int]] = {}
+    for line in some:
+        device = _DEVICE(line)
+        name = re.sub(r"\\(.)", r"\1", device[1]) if device else ""
+        found.setdefault(name, set()).add(int(line.rpartition(" ")[2]))
+    return {name: frozenset(times) for name, times in found.items()}
 
 
 def without(line: str, table: str, field: str) -> str | None:

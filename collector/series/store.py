@@ -8,7 +8,7 @@ Errors:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -28,14 +28,18 @@ class Unavailable(StoreError):
 class Refused(StoreError):
     """The store will not take some rows of a batch, ever; the rest is stored and the cursor has moved.
 
-    `rows` has up to 20 of them as text, `count` how many there are.
+    `rows` has up to 20 of them as text, `count` how many there are; `times` are those of all of them (Unix
+    milliseconds), by the device as the store writes it.
     """
 
-    def __init__(self, why: str, rows: Sequence[str], count: int) -> None:
+    def __init__(
+        self, why: str, rows: Sequence[str], count: int, times: Mapping[str, frozenset[int]] | None = None
+    ) -> None:
         named = "; ".join(rows[:3])
         super().__init__(f"{count} refused: {why}" + (f" ({named})" if named else ""))
         self.rows = list(rows[:20])
         self.count = count
+        self.times = times or {}
 
 
 class SeriesKey(NamedTuple):
