@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import signal
 import sqlite3
 import threading
 import time
@@ -252,6 +253,48 @@ def test_a_killed_broker_costs_nothing(sender: Sender, collector: ScriptedCollec
         until(lambda: not sender.status.connected)
         broker.start()
         arrived(collector, list(range(2500)))
+        emptied(sender)
+
+
+def test_a_connection_that_comes_back_begins_with_one_block_and_no_burst(
+    broker: servers.Mosquitto, tmp_path: Path, collector: ScriptedCollector
+) -> None:
+    sender = Sender(tmp_path / "agent", broker.port, QUICK._replace(patience=3600.0))
+    with going(sender, collector.bus):
+        sender.put(*range(4000))
+        emptied(sender)
+        assert sender.status.window >= 8
+        broker.stop()
+        until(lambda: not sender.status.connected)
+        sender.put(*range(4000, 14_000))
+        collector.mute = True
+        before = len(collector.blocks)
+        broker.start()
+        until(lambda: len(collector.blocks) > before)
+        until_steady(lambda: len(collector.blocks))
+        assert len(collector.blocks) - before == 1, (
+            "what waits for an answer is one block, not a queue of the old connection"
+        )
+        collector.mute = False
+        collector.again()
+        arrived(collector, list(range(14_000)))
+        emptied(sender)
+
+
+def test_a_broker_that_reads_nothing_is_never_handed_more_than_a_window(
+    broker: servers.Mosquitto, tmp_path: Path, collector: ScriptedCollector
+) -> None:
+    sender = Sender(tmp_path / "agent", broker.port, QUICK._replace(patience=0.3))
+    with going(sender, collector.bus):
+        sender.put(*range(4000))
+        emptied(sender)
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        sender.put(*range(4000, 14_000))
+        until(lambda: sender.status.rewinds >= 3)
+        assert 1 <= sender.uplink._unsent_count() <= QUICK.window
+        broker.process.send_signal(signal.SIGCONT)
+        arrived(collector, list(range(14_000)))
         emptied(sender)
 
 
