@@ -47,6 +47,7 @@ _HELD: Mapping[str, str] = {
     Reason.UNKNOWN_CONSENT: "give the service company the consent: forewarn collector add-consent consent.json",
     Reason.WITHDRAWN: "to go on, the customer signs a new consent: forewarn agent consent sign",
     Reason.NEWER_VERSION: "the service company brings its collector up to date",
+    Reason.NO_ROOM: "the service company makes room for its collector's journal; nothing is lost meanwhile",
 }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.types import ASGIApp
 
-from collector import costs, memory, metrics
+from collector import costs, memory, metrics, proofs
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import PortTaken, Server, bound
@@ -27,6 +27,7 @@ from collector.checks import Needed, checks
 from collector.clock import Clock, SystemClock
 from collector.costs import Meter
 from collector.database import Databases, StorageError
+from collector.deadletter import DeadLetters
 from collector.evaluate import Evaluation
 from collector.intake import Intake, Pace
 from collector.journal import DatabaseJournal
@@ -36,6 +37,7 @@ from collector.notify.outbox import Outbox, Sender
 from collector.opening import open_databases, open_notifiers, rule_texts
 from collector.projections import Projections, Runner
 from collector.register import Register
+from collector.room import FOREVER, Room, measure_of
 from collector.series.opening import open_store
 from collector.series.projection import SeriesProjection
 from collector.series.store import SeriesStore, StoreError
@@ -194,6 +196,10 @@ class _Ingest:
             return self.meter.watch(made)
 
         self.journal = DatabaseJournal(databases, ring_bytes=settings.journal.ring)
+        self.letters = DeadLetters(databases.journal, now=clock.now)
+        limit = settings.journal.limit
+        measure = measure_of(databases.journal, settings.folder, clock.monotonic, limit=limit)
+        self.room = Room(measure, limit=limit, floor=settings.journal.floor, monotonic=clock.monotonic)
         self.intake = Intake(
             self.journal,
             register,
@@ -201,6 +207,7 @@ class _Ingest:
             now=clock.now,
             monotonic=clock.monotonic,
             pace=Pace(inbox_bytes=settings.journal.queue),
+            full=self.room.full,
         )
         self.evaluation = Evaluation(
             engine,
@@ -210,8 +217,9 @@ class _Ingest:
             snapshots=Snapshots(settings.folder / "rules"),
             every=settings.rules.snapshot,
             monotonic=clock.monotonic,
+            unable=self.letters,
         )
-        self.series = SeriesProjection(adapters.store)
+        self.series = SeriesProjection(adapters.store, unable=self.letters)
         self.projections = Projections([Runner(self.journal, self.series), Runner(self.journal, self.evaluation)])
 
     def join(self, collector: Collector, bus: Bus) -> None:
@@ -233,7 +241,11 @@ class _Ingest:
         }
 
     def prune(self, before: int) -> None:
-        """Drops journal entries that arrived before an instant and that no projection needs any more."""
+        """Drops journal entries that arrived before an instant and that no projection needs any more.
+
+        Near the limit of the journal they go however young they are.
+        """
+        before = FOREVER if self.room.near() else before
         through = min(self.evaluation.needed_after(), self.series.cursor())
         while self.journal.prune(through, before):
             pass
@@ -247,6 +259,10 @@ def _scheduler(ingest: _Ingest, adapters: Adapters, settings: Settings) -> Backg
             ingest.prune(clock.now() - int(settings.journal.keep * 1000))
 
     def forget() -> None:
+        with _forgiven("proofs and dead letters not forgotten"):
+            ingest.letters.prune()
+            while proofs.prune(adapters.databases.journal, clock.now()):
+                pass
         with _forgiven("notices not forgotten"):
             while outbox.prune(service, clock.now()):
                 pass

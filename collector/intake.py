@@ -58,6 +58,7 @@ class Intake:
         monotonic: seconds.
         tenure: the leases of the shards to take in, with a journal shared with other processes; None takes all.
         pace: how it works.
+        full: why no block may be committed for want of room; empty when there is room.
 
     Raises:
         StorageError: the journal cannot be read.
@@ -73,6 +74,7 @@ class Intake:
         monotonic: Callable[[], float],
         tenure: Tenure | None = None,
         pace: Pace | None = None,
+        full: Callable[[], str] = str,
     ) -> None:
         self.standing = Standing(journal)
         self.failed = 0
@@ -82,6 +84,7 @@ class Intake:
         self._monotonic = monotonic
         self._now = now
         self._pace = pace or Pace()
+        self._full = full
         self._inbox = Inbox(self._pace.inbox_bytes, now=now)
         self._acks = Acks(bus, self.boot, key=self._key, now=now, monotonic=monotonic)
         self._known = Known({}, {})
@@ -124,7 +127,7 @@ class Intake:
 
     def trouble(self) -> str:
         """Why nothing can be taken in now, in a sentence; empty when all is well."""
-        return self._trouble
+        return self._trouble or self.standing.full
 
     @property
     def waiting_bytes(self) -> int:
@@ -172,6 +175,7 @@ class Intake:
             with self._unstopped("shards could not be taken up or given up"):
                 self._follow(self._share)
         with self._unstopped("held agents could not be told to try again"):
+            self._look_for_room()
             self._look_for_held()
         touched = self._process(messages)
         self._inbox.settle(messages)
@@ -204,6 +208,8 @@ class Intake:
         self._acks.publish(touched=touched)
         if self._monotonic() >= self._next_tick:
             self._next_tick = self._monotonic() + self._pace.tick
+            if self.standing.full:
+                return  # A tick would attest a silence of the agents that we hold ourselves.
             if self._share is None:
                 self._journal.tick(self._now())
             else:
@@ -234,7 +240,20 @@ class Intake:
             return
         self._known = self._told_of = known
         held = {agent for agent, counters in self.standing.counters.items() if counters.held_reason}
-        for agent in (held | set(self.standing.strangers)) & known.agents.keys():
+        self._tell_again(held | set(self.standing.strangers))
+
+    def _look_for_room(self) -> None:
+        """Holds all agents while the journal is at its limit, and lets them go on at once when it is not."""
+        before, self.standing.full = self.standing.full, self._full()
+        if self.standing.full and not before:
+            log.error("agents are held for want of room", why=self.standing.full)
+        elif before and not self.standing.full:
+            log.info("there is room again, agents go on")
+            of = self.standing.counters.items()
+            self._tell_again({agent for agent, counters in of if counters.held_reason.startswith(Reason.NO_ROOM)})
+
+    def _tell_again(self, agents: set[str]) -> None:
+        for agent in agents & self._known.agents.keys():
             if not self._forked(agent):
                 epoch = self.standing.counters[agent].epoch if agent in self.standing.counters else ""
                 mark = self.standing.marks.get((agent, epoch))

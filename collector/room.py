@@ -18,6 +18,8 @@ from sqlalchemy import Engine
 from collector.database import StorageError, reading, stated
 from collector.tables import JOURNAL, entry
 
+FOREVER = 2**62
+"""Later than everything that ever arrives, Unix milliseconds."""
 LOOK_SECONDS = 5.0
 COUNT_SECONDS = 60.0
 """Between counts of what PostgreSQL's table really holds: it does not become smaller when rows are deleted."""

@@ -162,6 +162,16 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ring: Annotated[Size, Meta(description="Memory for blocks shared by readers at the head of the journal.")] = Size(
         64 * 1024**2
     )
+    limit: Annotated[
+        Size,
+        Meta(
+            description="Room on disk. Near it blocks are not kept for `keep`, only until every projection has them; "
+            "at it agents are held, and keep what they have."
+        ),
+    ] = Size(50 * 1024**3)
+    floor: Annotated[
+        Size, Meta(description="Free room to leave on the disk of a SQLite journal, for tickets and series.")
+    ] = Size(256 * 1024**2)
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -59,6 +59,8 @@ class Standing:
     refusals: dict[str, Reason] = field(default_factory=dict)
     epochs: dict[str, set[str]] = field(default_factory=dict)
     """The epochs of each agent that has a mark."""
+    full: str = ""
+    """Why nothing may be committed for want of room, in a sentence; empty when there is room."""
     restless: set[str] = field(default_factory=set)
     """Agents that begin more epochs than are kept, named in the log once."""
 
@@ -201,6 +203,9 @@ class Sitting:
     def _apply(
         self, outcome: Outcome, spool: Spool, message: Waiting, received: Received | None, agent: KnownAgent
     ) -> None:
+        if isinstance(outcome, Accepted | Gap) and self._standing.full:
+            # The blocks behind one that is held are held too: as gaps they would ask for it again at once.
+            outcome = Held(Reason.NO_ROOM, self._standing.full)
         if isinstance(outcome, Held):
             if received is not None and outcome.reason is not Reason.WRONG_TOPIC:
                 self._heard(spool, received)
@@ -298,7 +303,7 @@ class Sitting:
     def _set_aside(self, outcome: SetAside, spool: Spool, message: Waiting) -> None:
         self._standing.refuse(spool[0], outcome.reason, outcome.detail)
         self._count(spool[0]).set_aside += 1
-        payload = message.payload if outcome.keep else None
+        payload = message.payload if outcome.keep and not self._standing.full else None
         self._keep(message, spool[0], outcome.reason, outcome.detail, payload=payload)
         upto = self._mark(spool).upto
         if outcome.last > upto:

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     """Records that the agent has no more and this collector never had (a journal restored from a backup)."""
     FORKED = "forked"
     """The same numbers with another content: two agents share one spool (a cloned or restored machine)."""
+    NO_ROOM = "no_room"
+    """The collector's journal is at its limit: it goes on by itself when there is room."""
 
 
 class WireError(Exception):

@@ -31,6 +31,10 @@ TROUBLE: dict[str, tuple[str, str]] = {
         "两个代理共用一个队列（机器被克隆或恢复过）",
         "two agents share one spool: a machine was cloned or restored",
     ),
+    "refusal_no_room": (
+        "采集中心的日志库已达上限：有空间后自动继续",
+        "the collector's journal is at its limit: it goes on by itself when there is room",
+    ),
     # The parts of a collector, and what it means that one does not work
     "part_bus": ("消息代理", "Broker"),
     "part_journal": ("日志库", "Journal"),

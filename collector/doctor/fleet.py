@@ -120,6 +120,7 @@ _HELD: Mapping[str, str] = {
     Reason.UNKNOWN_CONSENT: "forewarn collector add-consent consent.json, as the customer signed it",
     Reason.WITHDRAWN: "the customer withdrew the consent: only a new one lets it go on",
     Reason.NEWER_VERSION: "bring this collector up to date: the agent is of a newer version",
+    Reason.NO_ROOM: "the journal is at its limit: see which projection stands still, or raise `journal.limit`",
 }
 
 
