@@ -7,7 +7,7 @@ that a failed one is simply made again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -73,9 +73,12 @@ class Devices:
         self._described: dict[Name, tuple[str, _Description]] = {}
         self._inventories: dict[Name, bytes] = {}
 
-    def load(self, connection: Connection) -> None:
-        """Reads the register."""
+    def load(self, connection: Connection, shards: Collection[int] | None = None) -> None:
+        """Reads the register, or what it has of the sites of some shards."""
         query = select(_d.c.site, _d.c.device, _d.c.agent, _d.c.kind, _d.c.profile, _d.c.inventory)
+        if shards is not None:
+            agent = tables.agent.c
+            query = query.where(_d.c.site.in_(select(agent.site).where(agent.shard.in_(shards))))
         for site, device, agent, kind, profile, inventory in connection.execute(query):
             self._describe((site, device), agent, _Description(kind, profile))
             self._inventories[site, device] = _digest(inventory)

@@ -164,10 +164,15 @@ class Lane:
                 at_most = snapshot.position - 1
         return self._make(None), 0
 
+    @property
+    def due(self) -> bool:
+        """Whether the last state kept is old, and there is a newer one."""
+        position, when = self._saved
+        return self.at > position and self._monotonic() - when >= self._every
+
     def save_when_due(self) -> None:
         """Keeps the state when the last one kept is old; only what the book has may be in it."""
-        position, when = self._saved
-        if self.at > position and self._monotonic() - when >= self._every:
+        if self.due:
             self.save()
 
     def save(self) -> None:

@@ -106,5 +106,12 @@ class ShardSnapshots:
             return connection.execute(mine).scalar() or 0
 
 
+def oldest(connection: Connection) -> dict[int, int]:
+    """The position of the oldest snapshot kept of each shard that has one."""
+    return dict(
+        connection.execute(sa.select(_s.c.shard, sa.func.min(_s.c.position)).group_by(_s.c.shard)).tuples().all()
+    )
+
+
 def _strings(values: Iterable[object]) -> Iterable[str]:
     return (str(value) for value in values)

@@ -95,20 +95,29 @@ class InfluxStore:
 
     def write(self, batch: Batch) -> None:
         """See SeriesStore. Unavailable: a part may be stored; writing it again changes nothing."""
-        refusals: list[tuple[str, str]] = []
         with self._lock:
             self._resumed()
             if batch.last <= self._taken:
                 return
-            given = (line for rows in batch.rows for line in lines(rows))
-            while some := list(islice(given, LINES)):
-                refusals += self._put(some)
+            refusals = self._sent(batch)
             self._taken = batch.last
             if abs(self._clock() - self._noted) >= 1:
                 self._note()
-        if refusals:
-            told = [line for _, line in refusals]
-            raise Refused(refusals[0][0], told, len(told), times_of(told))
+        _refuse(refusals)
+
+    def put(self, batch: Batch) -> None:
+        """See SharedStore."""
+        with self._lock:
+            refusals = self._sent(batch)
+        _refuse(refusals)
+
+    def _sent(self, batch: Batch) -> list[tuple[str, str]]:
+        """Stores a batch; gives (why, line) for each line that is refused, having stored all others."""
+        refusals: list[tuple[str, str]] = []
+        given = (line for rows in batch.rows for line in lines(rows))
+        while some := list(islice(given, LINES)):
+            refusals += self._put(some)
+        return refusals
 
     def _put(self, some: list[str]) -> Iterator[tuple[str, str]]:
         """Stores lines; yields (why, line) for each that is refused, having stored all others."""
@@ -282,6 +291,12 @@ class InfluxStore:
         with contextlib.suppress(Unavailable), self._lock:
             self._note()
         self._client.close()
+
+
+def _refuse(refusals: Sequence[tuple[str, str]]) -> None:
+    if refusals:
+        told = [line for _, line in refusals]
+        raise Refused(refusals[0][0], told, len(told), times_of(told))
 
 
 def _said(wrong: ApiException) -> str:

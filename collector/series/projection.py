@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from collector.batching import to_batches
 from collector.entry import Entry, Unable
 from collector.series.lines import tag
-from collector.series.store import Refused, SeriesStore
+from collector.series.store import Refused, Sink
 from forewarn.telemetry import Log
 from rules.samples import Batch
 
@@ -23,7 +23,7 @@ class SeriesProjection:
 
     name = "series"
 
-    def __init__(self, store: SeriesStore, *, unable: Unable | None = None) -> None:
+    def __init__(self, store: Sink, *, unable: Unable | None = None) -> None:
         """Args: store: takes the values; the caller closes it. unable: keeps the blocks whose values it refuses."""
         self._store = store
         self._unable = unable

@@ -59,6 +59,16 @@ class Points(NamedTuple):
     value: npt.NDArray[np.float64]
 
 
+class Sink(Protocol):
+    """What takes values in the order of the journal."""
+
+    def cursor(self) -> int:
+        """The last journal position whose rows are stored for good: what a reader of the journal resumes behind."""
+
+    def write(self, batch: Batch) -> None:
+        """Takes all values of a batch (only finite ones are stored); the cursor follows when they are on disk."""
+
+
 class SeriesStore(Protocol):
     """Keeps values by series and time.
 
@@ -99,3 +109,30 @@ class SeriesStore(Protocol):
 
     def close(self) -> None:
         """Flushes and lets go."""
+
+
+class SharedStore(Protocol):
+    """A store that several processes write to: it keeps no cursor of theirs."""
+
+    def put(self, batch: Batch) -> None:
+        """Takes all values of a batch; the same again changes nothing.
+
+        Raises:
+            Unavailable: some may be stored.
+            Refused: see above.
+        """
+
+
+class Uncounted:
+    """Writes to a shared store; the cursor is kept elsewhere."""
+
+    def __init__(self, store: SharedStore) -> None:
+        self._store = store
+
+    def cursor(self) -> int:
+        """Nothing is known here."""
+        return 0
+
+    def write(self, batch: Batch) -> None:
+        """See SharedStore.put."""
+        self._store.put(batch)

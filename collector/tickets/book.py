@@ -12,18 +12,17 @@ Errors: see `collector.tickets.ticket`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Engine, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
 from collector import tables
 from collector.database import reading
-from collector.tickets import holding, rows
+from collector.tickets import cursors, holding, rows
 from collector.tickets.holding import Holding, Moment
 from collector.tickets.lifecycle import (
     SYSTEM,
@@ -48,6 +47,26 @@ _CONTESTED = (Verdict.OPEN, Verdict.SUCCEED, Verdict.REOPEN)
 """What another writer can make impossible."""
 _TRIES = 5
 _t = tables.ticket
+
+
+class Part(NamedTuple):
+    """What the rules found up to a journal position, in the whole journal or in one shard of it; see `Book.apply`."""
+
+    position: int
+    findings: Sequence[Finding]
+    caught_up: Sequence[tuple[int, str]] = ()
+    moments: Sequence[Moment] = ()
+    shard: int | None = None
+
+    @property
+    def projection(self) -> str:
+        """The name of its cursor."""
+        return projection_of(self.shard)
+
+
+def projection_of(shard: int | None) -> str:
+    """The name under which the cursor of tickets is kept for a shard."""
+    return PROJECTION if shard is None else f"{PROJECTION}/{shard:02x}"
 
 
 class Teller(holding.Teller, Protocol):
@@ -77,8 +96,7 @@ class Book:
     def cursor(self) -> int:
         """The last journal position whose findings are in the book; 0 before the first."""
         with reading(self._service) as connection:
-            query = select(tables.cursor.c.position).where(tables.cursor.c.projection == PROJECTION)
-            return int(connection.execute(query).scalar() or 0)
+            return cursors.of(connection, PROJECTION)
 
     def apply(
         self,
@@ -102,21 +120,32 @@ class Book:
         Returns:
             What each finding above the cursor led to.
         """
-        before = _advance(connection, position)
+        return self.apply_parts([Part(position, findings, caught_up, moments)], connection)
+
+    def apply_parts(self, parts: Sequence[Part], connection: Connection) -> list[Verdict]:
+        """Takes what was found in several shards, inside the caller's transaction; each has a cursor of its own.
+
+        Returns:
+            What each finding above its cursor led to, part by part.
+        """
+        before = cursors.advance(connection, {part.projection: part.position for part in parts})
+        split = holding.split(connection, [part.shard for part in parts])
         verdicts: list[Verdict] = []
-        held = self._holding(connection)
-        through, time = deque(caught_up), deque(one for one in moments if one.position > before)
-        for finding in findings:
+        for part in parts:
+            held = Holding(connection, split[part.shard], now=self._now, teller=self._teller)
+            verdicts += self._take_part(held, part, before[part.projection])
+        return verdicts
+
+    def _take_part(self, held: Holding, part: Part, before: int) -> Iterator[Verdict]:
+        connection, position = held.connection, part.position
+        through, time = deque(part.caught_up), deque(one for one in part.moments if one.position > before)
+        for finding in part.findings:
             if finding.position > before:
                 self._release(connection, through, finding.position)
                 _pass(held, time, finding.position)
-                verdicts.append(self._take(held, finding))
+                yield self._take(held, finding)
         self._release(connection, through, position + 1)
         _pass(held, time, position + 1)
-        return verdicts
-
-    def _holding(self, connection: Connection) -> Holding:
-        return Holding(connection, now=self._now, teller=self._teller)
 
     def _release(self, connection: Connection, through: deque[tuple[int, str]], below: int) -> None:
         """Takes off `through` what lies below a position: how the journal was cut decides nothing."""
@@ -326,16 +355,3 @@ def _pass(held: Holding, time: deque[Moment], below: int) -> None:
     """Takes off `time` what lies below a position, as `Book._release` does."""
     while time and time[0].position < below:
         held.passes(time.popleft())
-
-
-def _advance(connection: Connection, position: int) -> int:
-    """Locks the cursor, moves it up to `position`, and says where it stood."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    first = dialect.insert(tables.cursor).values(projection=PROJECTION, position=0).on_conflict_do_nothing()
-    connection.execute(first)
-    mine = tables.cursor.c.projection == PROJECTION
-    query = select(tables.cursor.c.position).where(mine).with_for_update()
-    before = int(connection.execute(query).scalar_one())
-    if position > before:
-        connection.execute(update(tables.cursor).where(mine).values(position=position))
-    return before

@@ -20,7 +20,7 @@ Errors: what the database raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, RowMapping, select, update
@@ -41,6 +41,8 @@ WAIT = 15 * 60 * 1000
 _CHANGES_HANDS = (Kind.OPENED, Kind.REOPENED, Kind.RECOVERED)
 """What may hold a ticket, or end one that was held, whether it is told or not."""
 _NEVER = 2**63
+_HOME_OF_NONE = frozenset({0})
+"""Where the maintenance of a site without agents is settled."""
 _h, _t = tables.held_ticket, tables.ticket
 
 
@@ -79,20 +81,47 @@ def backlog_of(finding: Finding) -> str:
     return finding.agent if finding.arrived - finding.t > LAGGING else ""
 
 
+def split(connection: Connection, shards: Sequence[int | None]) -> dict[int | None, list[Maintenance]]:
+    """The maintenances that are not settled, for each shard those of its sites; for None all.
+
+    The time of one shard says nothing of another's: a process may be level with one and hours behind with the other.
+    """
+    found = unsettled(connection)
+    if not found or list(shards) == [None]:
+        return dict.fromkeys(shards, found)
+    agent = tables.agent.c
+    of_sites = select(agent.site, agent.shard).where(agent.site.in_({one.site for one in found})).distinct()
+    homes: dict[str, set[int]] = {}
+    for site, shard in connection.execute(of_sites).tuples():
+        homes.setdefault(site, set()).add(shard)
+    return {
+        shard: [one for one in found if shard is None or shard in homes.get(one.site, _HOME_OF_NONE)]
+        for shard in shards
+    }
+
+
 class Holding:
-    """The maintenances of one transaction; read when they are first needed.
+    """The maintenances of one transaction.
 
     Args:
         connection: to the service database, in a transaction.
+        maintenances: those that are not settled.
         now: Unix milliseconds.
         teller: tells of what is let go; without it nobody is told.
     """
 
-    def __init__(self, connection: Connection, *, now: Callable[[], int], teller: Teller | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        maintenances: Sequence[Maintenance],
+        *,
+        now: Callable[[], int],
+        teller: Teller | None,
+    ) -> None:
         self.connection = connection
         self._now = now
         self._teller = teller
-        self._unsettled = {one.id: one for one in unsettled(connection)}
+        self._unsettled = {one.id: one for one in maintenances}
         self._waiting: dict[str, list[RowMapping]] = {}
         self._from = self._soonest()
 

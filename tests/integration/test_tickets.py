@@ -14,6 +14,7 @@ from collector.database import Databases
 from collector.notify import outbox
 from collector.tickets import maintenance, rows
 from collector.tickets.book import Book
+from collector.tickets.holding import Holding
 from collector.tickets.lifecycle import SYSTEM, Kind, Refusal, State, Verdict
 from collector.tickets.ticket import NotAllowed, Search, Unknown
 from rules.finding import Turn
@@ -361,7 +362,8 @@ def test_one_finding_taken_by_eight_writers_at_once_is_one_ticket(book):
 def test_writers_with_cursors_of_their_own_still_make_one_ticket(book, databases):
     def write():
         with databases.service.begin() as connection:
-            return book._take(book._holding(connection), finding(position=9))
+            held = Holding(connection, [], now=lambda: START, teller=None)
+            return book._take(held, finding(position=9))
 
     verdicts = at_once(*[write] * 8)
     assert sorted(verdicts) == sorted([Verdict.OPEN] + [Verdict.REPEAT] * 7)
