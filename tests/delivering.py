@@ -39,12 +39,20 @@ class Delivery:
         folder: for everything on disk.
         ours: the agent's ports, the first one first.
         theirs: the collector's.
-        host: where the ports are.
+        host: where the agent's ports are.
+        collectors_host: where the collector's are, if elsewhere.
         keepalive: seconds, of both buses.
     """
 
     def __init__(
-        self, folder: Path, ours: Sequence[int], theirs: Sequence[int], *, host: str = "127.0.0.1", keepalive: int = 15
+        self,
+        folder: Path,
+        ours: Sequence[int],
+        theirs: Sequence[int],
+        *,
+        host: str = "127.0.0.1",
+        collectors_host: str = "",
+        keepalive: int = 15,
     ) -> None:
         private, public = consents.new_key()
         self._consent = signed(private)
@@ -55,7 +63,7 @@ class Delivery:
         register.add_consent(consents.document(self._consent), key=public)
         enrolled = register.add_agent(SITE, AGENT)
         self.journal = DatabaseJournal(self.databases)
-        self.collector = _bus("collector", host, theirs, keepalive)
+        self.collector = _bus("collector", collectors_host or host, theirs, keepalive)
         clock = SystemClock()
         self.intake = Intake(self.journal, register, self.collector, now=clock.now, monotonic=time.monotonic)
         home = folder / "agent"
