@@ -1,6 +1,7 @@
 """Draws the plan of one device: walks its tables, learns what its rows are called, and sees which objects it has.
 
-Names of objects are interned: devices of a kind have the same ones, and hold them once.
+Devices of a kind that have the same rows hold what their plans have in common once, and names of objects are interned:
+a site's cameras of one model cost the memory of one plan.
 
 Errors: those of `agent.snmp.session`, when the device does not tell its rows.
 """
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
 from agent.profiles import instances
 from agent.profiles.conversion import Converter, Scales, code, converter, plain_of
@@ -24,6 +26,8 @@ _LONGEST_WAY = 6
 """Tables that a name may be joined through."""
 _MOST_UNREAD = 1
 """Columns that may be without an end: of a device that has more of them no table can be relied upon."""
+_drawn: WeakValueDictionary[tuple[int, tuple[str, ...]], Plan] = WeakValueDictionary()
+"""The newest of the plans alike that are in use, by their profile's identity and the objects they ask for."""
 
 
 async def make(profile: Profile, session: Session, *, before: Plan | None = None) -> Plan:
@@ -53,8 +57,18 @@ async def make(profile: Profile, session: Session, *, before: Plan | None = None
         if asked.issuperset(oids):
             break
     past = before if before is not None and before.profile is profile else None
-    plan = _Drawing(profile, rows, got, past).plan()
+    plan = _shared(_Drawing(profile, rows, got, past).plan())
     plan.unread = unread
+    return plan
+
+
+def _shared(plan: Plan) -> Plan:
+    """The plan, out of the parts of another that is alike, if there is one in use; what changes stays its own."""
+    key = id(plan.profile), tuple(plan.oids)
+    other = _drawn.get(key)
+    if other is not None and other.alike(plan):
+        plan = replace(other, seldom=plan.seldom, scales={}, unread={})
+    _drawn[key] = plan
     return plan
 
 

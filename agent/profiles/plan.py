@@ -85,7 +85,7 @@ class Seldom:
         return self.held
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Plan:
     """How to poll one device as it is now."""
 
@@ -165,6 +165,18 @@ class Plan:
         """What the next poll needs of this one's answers to give rates."""
         kept = ((oid, got.get(oid)) for part in self.counts for oid in part.oids)
         return {oid: value for oid, value in kept if isinstance(value, int)}
+
+    def alike(self, other: Plan) -> bool:
+        """Whether both ask for the same and put it in the same places; neither has scales, which a device has to itself."""
+        if self.profile is not other.profile or self.scales or other.scales or self.shape != other.shape:
+            return False
+        return self._layout() == other._layout()
+
+    def _layout(self) -> tuple[object, ...]:
+        reads = [(part.slots, part.oids) for part in self.reads]
+        gathered = [(part.slot, part.oids, part.take) for part in self.gathered]
+        sums = [(part.slot, part.slots) for part in (*self.sums, *self.late_sums)]
+        return self.oids, self.watched, reads, self.counts, gathered, sums, self.clocks, self.places, self.slots
 
     def forget(self) -> None:
         """Another device answers: its scales are to be found anew, and nothing is carried over."""

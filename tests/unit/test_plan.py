@@ -286,3 +286,35 @@ def test_sensors_come_with_a_power_of_ten_and_digits_behind_the_point():
         "Sensor 3": {"volts": 12.021, "status": 0, "status_code": 1},
     }
     assert row(plan, objects, "fan") == {"Sensor 4": {"speed_rpm": 4200, "status": 2, "status_code": 3}}
+
+
+def met(text: str, *devices: Mapping[str, Value]) -> list[Plan]:
+    """The plans of some devices with one profile."""
+    profile = load(HEAD + text, "x.yaml")
+    return [asyncio.run(make(profile, Requester(PlayedExchange(objects)))) for objects in devices]
+
+
+def test_devices_with_the_same_rows_hold_one_plan_s_parts_and_each_what_it_heard():
+    objects: dict[str, Value] = {"1.3.1.0": 1, "1.3.2.0": 512, "1.3.3.1": 30}
+    one, other, larger = met(SELDOM, objects, objects, objects | {"1.3.3.2": 31})
+    assert one.oids is other.oids
+    assert one.shape is other.shape
+    assert larger.oids is not one.oids
+    assert values(one, objects, "disk", at=0) == {"1": {"temperature_celsius": 30}}
+    assert (one.ask(60), other.ask(60)) == (["1.3.1.0"], ["1.3.1.0", "1.3.2.0", "1.3.3.1"])
+    assert values(other, {"1.3.3.1": 40}, "disk", at=60) == {"1": {"temperature_celsius": 40}}
+    assert values(one, {}, "disk", at=60) == {"1": {"temperature_celsius": 30}}
+
+
+def test_devices_with_the_same_objects_under_other_names_have_plans_of_their_own():
+    text = "tables: [{table: interface, label: [{oid: 1.3.8, by: index}], columns: {up: {oid: 1.3.9, type: gauge}}}]"
+    one, other = met(text, {"1.3.9.1": 1, "1.3.8.1": b"Gi1"}, {"1.3.9.1": 1, "1.3.8.1": b"Te1"})
+    assert one.oids == other.oids
+    assert list(values(one, {"1.3.9.1": 1}, "interface")) == ["Gi1"]
+    assert list(values(other, {"1.3.9.1": 1}, "interface")) == ["Te1"]
+
+
+def test_devices_with_the_same_rows_have_each_its_own_scale():
+    one, other = met(UPS, {"1.3.1.1": 2301, "1.3.2.1": 50}, {"1.3.1.1": 230, "1.3.2.1": 50})
+    assert values(one, {"1.3.1.1": 2305}, "ups_input")["1"]["volts"] == 230.5
+    assert values(other, {"1.3.1.1": 231}, "ups_input")["1"]["volts"] == 231
