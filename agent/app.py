@@ -41,6 +41,7 @@ from agent.profiles.files import Profile, load_folder, shipped
 from agent.reading import Clock
 from agent.settings import Settings
 from agent.settings.target import Target
+from agent.web.turns import Turns
 from forewarn import signals, telemetry
 from forewarn.bus import Bus, Unusable
 from forewarn.bus.mqtt import MqttBus
@@ -195,6 +196,7 @@ def build(
         clock=clock,
         memory=memory,
         reach=_within(guard, reach) if reach is not None else None,
+        turns=Turns(settings.polling.in_flight),
     )
     itself = Itself(
         settings.agent, settings.folder, spool=spool, uplink=uplink, guard=guard, poller=poller, clock=clock

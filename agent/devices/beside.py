@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 
 from agent.devices.health import Health, Standing
 from agent.devices.identity import changes, identity, merged
+from agent.devices.lockout import Lockout
 from agent.devices.remembered import Remembered
 from agent.devices.visited import Visited
 from agent.reading import Clock, Happening, Reading
 from agent.settings import links
 from agent.settings.target import Target
 from agent.web.client import Garbled, Unanswered, WebError
+from agent.web.turns import Turns
 from forewarn.telemetry import Log
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
@@ -36,10 +38,15 @@ _LEADING = ("up", "rtt_seconds", "poll_seconds")
 
 
 class Company:
-    """The sources of one device, in the order in which they lead. `texts` are what those beside tell of it."""
+    """The sources of one device, in the order in which they lead. `texts` are what those beside tell of it.
 
-    def __init__(self, target: Target) -> None:
+    `turns` are the whole site's; `lockout` knows what passwords the device refused, whichever source said them.
+    """
+
+    def __init__(self, target: Target, turns: Turns | None = None) -> None:
         self.target = target
+        self.turns = turns or Turns()
+        self.lockout: Lockout | None = None
         self.members: list[Visited] = []
         self.texts: dict[str, str] = {}
 
@@ -93,6 +100,9 @@ class Beside(ABC):
         self.company = company
         self.clock = clock
         self._known = remembered or Remembered()
+        self.lockout = company.lockout = company.lockout or Lockout(clock, self._known.refusals)
+        self.heard = False
+        """Whether anything came of the device in the poll under way."""
         self._inventory: dict[str, str] = {}
         self._told_at = -math.inf
         self._there: float | None = 0.0
@@ -108,6 +118,16 @@ class Beside(ABC):
     def interval(self) -> float:
         """See Visited."""
         return float(self.target.interval)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that one poll may take."""
+        return self.interval * _MIN_DEADLINE
+
+    @property
+    def turns(self) -> asyncio.Semaphore:
+        """What to hold during one request to the device."""
+        return self.company.turns.of(trusted=self.health.standing is Standing.UP)
 
     @property
     def shape(self) -> Shape:
@@ -139,12 +159,13 @@ class Beside(ABC):
         resting = self.rests and self.health.standing is Standing.DOWN
         if resting and (at < self.health.ask_at or not await self.back()):
             return [self._silent(begun, f"{self.why}; asked again with growing pauses")]
-        deadline = self.interval * _MIN_DEADLINE
+        self.heard = False
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(self.deadline):
                 gained = await self.gain(at)
         except TimeoutError:
-            return self._failed(begun, Unanswered(f"no complete answer within {deadline:g} s", there=True))
+            why = f"no complete answer within {self.deadline:g} s"
+            return self._failed(begun, Unanswered(why, there=self.heard))
         except (WebError, OSError) as wrong:
             return self._failed(begun, wrong)
         except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:
@@ -158,7 +179,7 @@ class Beside(ABC):
     async def back(self) -> bool:
         """See Visited."""
         try:
-            async with asyncio.timeout(self.interval * _MIN_DEADLINE):
+            async with asyncio.timeout(self.deadline):
                 await self.knock()
         except (WebError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as wrong:
             self._note(wrong)

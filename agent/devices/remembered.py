@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.devices.lockout import Refusals
 from agent.snmp.packing import Packing
 from forewarn.telemetry import Log
 
@@ -37,6 +38,7 @@ class Remembered(msgspec.Struct, omit_defaults=True):
     link: dict[str, str] = {}
     engine: str = ""
     double: str = ""
+    refusals: Refusals = msgspec.field(default_factory=Refusals)
 
 
 class Unwatched(msgspec.Struct, omit_defaults=True):

@@ -9,6 +9,7 @@ Errors: those of `agent.web`.
 from __future__ import annotations
 
 import math
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
@@ -19,7 +20,7 @@ from agent.isapi import mapping, reading
 from agent.isapi.mapping import Group, Texts
 from agent.isapi.reading import Row
 from agent.reading import Clock
-from agent.settings.login import Lockout, Password
+from agent.settings.login import Password
 from agent.settings.target import Target
 from agent.web.client import Answer, Denied, Garbled, Unanswered, Web, judged, unjudged
 from agent.web.xmltext import Unreadable, read
@@ -64,23 +65,23 @@ class Isapi(Beside):
         assert target.isapi is not None
         self._login = target.isapi
         self._mapping = mapping.shipped()
-        self._lockout = Lockout(clock)
         self._showing = _Known()
 
     async def gain(self, at: float) -> Gained:
         """See Beside."""
-        async with await self._opened() as web:
-            turn = _Turn(self, self._showing, web, at)
-            await turn.meet(self._mapping.inventory)
+        async with AsyncExitStack() as opened:
+            async with self.lockout.turn:
+                web = await opened.enter_async_context(await self._opened())
+                turn = _Turn(self, self._showing, web, at)
+                await turn.meet(self._mapping.inventory)
             for place, group in enumerate(self._mapping.groups):
                 await turn.group(place, group)
-        self._lockout.accepted()
         rtt = turn.fastest if math.isfinite(turn.fastest) else None
         return Gained(turn.rows, dict(self._showing.texts), self._showing.kind, turn.missing, rtt=rtt)
 
     async def knock(self) -> None:
         """See Beside."""
-        async with await self._opened() as web:
+        async with self.lockout.turn, await self._opened() as web:
             await self.asked(web, self._mapping.inventory.path)
 
     async def _opened(self) -> Web:
@@ -92,12 +93,12 @@ class Isapi(Beside):
             OSError: the password or the certificates cannot be read.
         """
         password = self._login.revealed()
-        left = self._lockout.left(password)
+        left = self.lockout.left(password, self.source)
         if left:
             # Whether it is up is asked all the same, without a user: that is no refusal to the device.
             async with self._web(None) as web:
                 await web.get(self._mapping.inventory.path)
-            raise Denied(f"{self._lockout.why(password)}; asked again in {math.ceil(left / 60)} min")
+            raise Denied(f"{self.lockout.why(password)}; asked again in {math.ceil(left / 60)} min")
         self._said: Password = password
         return self._web(password)
 
@@ -106,7 +107,7 @@ class Isapi(Beside):
         if self._login.tls:
             tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
         port, timeout = self._login.at_port, float(self.target.timeout)
-        return Web(self.target.address, port, tls=tls, password=password, timeout=timeout)
+        return Web(self.target.address, port, tls=tls, password=password, timeout=timeout, turns=self.turns)
 
     async def asked(self, web: Web, path: str) -> Answer:
         """One GET; a refused password is remembered.
@@ -115,10 +116,14 @@ class Isapi(Beside):
             WebError: no answer.
         """
         try:
-            return await web.get(path)
+            answer = await web.get(path)
         except Denied as wrong:
-            self._lockout.refused(self._said, str(wrong))
+            self.lockout.refused(self._said, self.source, str(wrong))
             raise
+        self.heard = True
+        if web.said:
+            self.lockout.accepted(self._said, self.source)
+        return answer
 
 
 class _Turn:

@@ -44,6 +44,7 @@ _WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
 _SECURITY = f"{_WSS}wssecurity-"
 _TOKEN = f"{_WSS}username-token-profile-1.0"
 _LONGEST = 256
+_REFUSED = (401, 403)
 _SERVICE_PATH = re.compile(r"onvif/[\w./-]+", re.ASCII | re.IGNORECASE)
 
 
@@ -85,6 +86,8 @@ def opened(answer: Answer, question: str) -> Element:
     try:
         root = read(answer.body)
     except Unreadable as wrong:
+        if answer.status in _REFUSED:  # By HTTP, in words that are no SOAP.
+            raise Denied("credentials refused") from None
         raise Garbled(f"no ONVIF service: HTTP status {answer.status}, {wrong}") from None
     fault = root.find(".//fault")
     if fault is not None:

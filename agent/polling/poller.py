@@ -19,6 +19,7 @@ import hashlib
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from agent.devices.beside import Beside, Company
@@ -30,6 +31,7 @@ from agent.polling.contact import Contact, OpenSession, Reachability
 from agent.profiles.files import Profile
 from agent.reading import Clock, Happening, Reading, Sink
 from agent.settings.target import Target
+from agent.web.turns import Turns
 from forewarn.consent import Refusal
 from forewarn.settings import Mark, Marked, SettingError, Wrong
 from forewarn.telemetry import Log
@@ -88,9 +90,10 @@ class Poller:
         clock: what the slots and rates run on.
         memory: what is known of the devices from before; saved now and then, and at the end.
         reach: whether a device answers anything else, when SNMP fails.
+        turns: how many requests of probes, ISAPI and ONVIF may be under way.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom, how, where to, and what is shared
         self,
         devices: Sequence[Target],
         *,
@@ -101,17 +104,13 @@ class Poller:
         clock: Clock,
         memory: Memory | None = None,
         reach: Reachability | None = None,
+        turns: Turns | None = None,
     ) -> None:
         check(devices, profiles)
         self._memory = memory or Memory(None, [each.name for each in devices])
-        known = self._memory.devices
-        self._contacts = [
-            contact
-            for each in devices
-            for contact in contacts(
-                each, profiles, open_session=open_session, clock=clock, remembered=known.get(each.name), reach=reach
-            )
-        ]
+        known, turns = self._memory.devices, turns or Turns()
+        make = partial(contacts, profiles=profiles, open_session=open_session, clock=clock, reach=reach, turns=turns)
+        self._contacts = [contact for each in devices for contact in make(each, remembered=known.get(each.name))]
         self._engines = Engines(known)
         self._sink = sink
         self._permit = permit
@@ -317,9 +316,10 @@ def contacts(
     clock: Clock,
     remembered: Remembered | None = None,
     reach: Reachability | None = None,
+    turns: Turns | None = None,
 ) -> list[Visited]:
     """One for each source of a device; the first leads."""
-    company = Company(target)
+    company = Company(target, turns)
     for source in sources(target):
         if source is Source.SNMP:
             company.members.append(

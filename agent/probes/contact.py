@@ -10,22 +10,22 @@ from __future__ import annotations
 import asyncio
 
 from agent.devices.beside import Beside, Company, Gained, Rows
+from agent.devices.lockout import Lockout
 from agent.devices.remembered import Remembered
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.ntp import Ntp
-from agent.probes.probe import FIELDS, Found, Probe
+from agent.probes.probe import FIELDS, Found, Probe, silent
 from agent.probes.rtsp import Rtsp
 from agent.probes.tcp import Tcp
 from agent.reading import Clock
-from agent.settings.login import Lockout
 from agent.settings.probes import ProbeSetting
 from agent.settings.target import Target
 from forewarn.vocabulary import Source
 
 PROFILE = "probes"
-_MOST_REFUSED = 2
-"""Streams that may refuse a password in a row before the others do not hear it: one may lack a right to its own."""
+_SOONER = 0.95
+"""Of the time that a poll may take: what came by then is told."""
 
 
 class Probes(Beside):
@@ -39,13 +39,12 @@ class Probes(Beside):
         self, target: Target, company: Company, *, clock: Clock, leads: bool, remembered: Remembered | None = None
     ) -> None:
         super().__init__(target, company, clock=clock, leads=leads, remembered=remembered)
-        together = Lockout(clock, most=_MOST_REFUSED)
-        self._probes = [made(setting, target, clock, together) for setting in target.probes]
+        self._probes = [made(setting, target, clock, self.lockout) for setting in target.probes]
 
     async def gain(self, at: float) -> Gained:
         """See Beside."""
         del at  # Every probe is asked every time.
-        found = await asyncio.gather(*(probe.look() for probe in self._probes))
+        found = await self._looked()
         by_label = dict(zip((probe.label for probe in self._probes), found, strict=True))
         rows: Rows = {"probe": {probe.label: _row(probe, by_label[probe.label]) for probe in self._probes}}
         offsets = [each.values["clock_offset_seconds"] for each in found if "clock_offset_seconds" in each.values]
@@ -56,12 +55,29 @@ class Probes(Beside):
         latencies = [each.values["latency_seconds"] for each in found if "latency_seconds" in each.values]
         return Gained(rows, texts, missing=missing, up=_up(found), rtt=min(latencies, default=None))
 
+    async def _looked(self) -> list[Found]:
+        """What each found; one that takes longer than a poll may has found nothing, and keeps the others from nothing."""
+        asked = [asyncio.create_task(self._in_turn(probe)) for probe in self._probes]
+        try:
+            within = self.deadline * _SOONER
+            await asyncio.wait(asked, timeout=within)
+            late = silent(f"no answer within {within:.3g} s, the time between two polls")
+            return [each.result() if each.done() else late for each in asked]
+        finally:
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _in_turn(self, probe: Probe) -> Found:
+        async with self.turns:
+            return await probe.look()
+
     async def knock(self) -> None:
         """See Beside: probes are asked in their slots, down or not."""
 
 
-def made(setting: ProbeSetting, target: Target, clock: Clock, together: Lockout | None = None) -> Probe:
-    """The probe that a setting asks for; `together` counts the refusals of all probes of the device."""
+def made(setting: ProbeSetting, target: Target, clock: Clock, lockout: Lockout | None = None) -> Probe:
+    """The probe that a setting asks for; `lockout` knows what passwords the device refused."""
     address, label, port, timeout = target.address, setting.label, setting.at_port, float(target.timeout)
     if setting.kind == "icmp":
         return Icmp(address, label=label, timeout=timeout)
@@ -70,7 +86,7 @@ def made(setting: ProbeSetting, target: Target, clock: Clock, together: Lockout 
     if setting.kind == "ntp":
         return Ntp(address, port, label=label, clock=clock, timeout=timeout)
     if setting.kind == "rtsp":
-        return Rtsp(address, setting, clock=clock, timeout=timeout, together=together)
+        return Rtsp(address, setting, clock=clock, timeout=timeout, lockout=lockout)
     return Http(
         address,
         port,

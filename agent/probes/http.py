@@ -1,7 +1,7 @@
 """What a web interface answers to a GET, and how its certificate stands. A redirection is an answer, and not followed.
 
 `up` is 1 for any answer that is HTTP; `status` says whether it is the one that is wanted: without a wish, anything
-below 500 is, for a page that asks for a password is a page that works.
+below 500 is, for a page that asks for a password is a page that works. What the page holds is not read.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class Http:
         self._clock = clock
         self._timeout = timeout
         self._tls, self._ca, self._name, self._wanted = tls, ca, name, wanted
-        self._judged: tuple[bytes, float, str | None] = (b"", -math.inf, None)
+        self._judged: tuple[bytes, ssl.SSLContext | None, float, str | None] = (b"", None, -math.inf, None)
 
     async def look(self) -> Found:
         """See Probe."""
         begun = time.monotonic()
         try:
             async with self._web as web:
-                answer = await web.get(self._path)
+                answer = await web.glance(self._path)
                 took = time.monotonic() - begun
                 shown = web.shown
         except Unanswered as wrong:
@@ -88,10 +88,10 @@ class Http:
         return found._replace(values=values, why=why)
 
     async def _faults(self, shown: bytes, context: ssl.SSLContext) -> str | None:
-        """Why it is not accepted; None when nobody could tell. One that was judged lately is not judged again."""
+        """Why it is not accepted; None when nobody could tell. One that was judged lately, by the same, is not again."""
         mark, now = hashlib.sha256(shown).digest(), self._clock.monotonic()
-        known, at, faults = self._judged
-        if mark == known and faults is not None and now - at < _JUDGE_AGAIN:
+        known, by, at, faults = self._judged
+        if mark == known and by is context and faults is not None and now - at < _JUDGE_AGAIN:
             return faults
         try:
             faults = await certificate_faults(*self._at, context, name=self._name, within=self._timeout)
@@ -99,7 +99,7 @@ class Http:
             faults = f"TLS of today fails: {wrong.reason or wrong}"
         except OSError:
             return None
-        self._judged = mark, now, faults
+        self._judged = mark, context, now, faults
         return faults
 
 

@@ -3,7 +3,7 @@
 Nothing of the picture is asked for: the description names the codec, and that is all that comes. Without a user, or
 where the user is refused, a device that asks for one is up, and whether the stream is there is not known.
 
-A refused password is not said again for half an hour: see `agent.login`.
+A refused password is not said again for half an hour: see `agent.devices.lockout`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import re
 import time
 from typing import NamedTuple
 
+from agent.devices.lockout import Lockout
 from agent.probes.probe import Found, answered, silent, unconnected
 from agent.reading import Clock
-from agent.settings.login import Lockout, Password
+from agent.settings.login import Password
 from agent.settings.probes import ProbeSetting
 from agent.web.digest import Answering, NoAnswer, chosen
 
@@ -38,7 +39,7 @@ class _Garbled(Exception):
 
 
 class Rtsp:
-    """One stream of one device. `together` counts the refusals of all its streams, each of which has its own rest."""
+    """One stream of one device. `lockout` knows what passwords the device refused."""
 
     fields: tuple[str, ...] = ("up", "latency_seconds", "stream", "status", "status_code")
 
@@ -49,7 +50,7 @@ class Rtsp:
         *,
         clock: Clock,
         timeout: float = 2.0,
-        together: Lockout | None = None,
+        lockout: Lockout | None = None,
     ) -> None:
         self.label = setting.label
         self._at = address, setting.at_port
@@ -58,8 +59,8 @@ class Rtsp:
         self._whole = f"rtsp://{host}{port}{setting.rtsp}"
         self._setting = setting
         self._timeout = timeout
-        self._lockout = Lockout(clock)
-        self._together = together or self._lockout
+        self._lockout = lockout or Lockout(clock)
+        self._by = f"rtsp {self._whole}"
         self._turn = 0
 
     async def look(self) -> Found:
@@ -101,16 +102,15 @@ class Rtsp:
             return answer, str(wrong)
         if password is None:
             return answer, "it asks for a user"
-        both = {self._lockout, self._together}
-        async with self._together.turn:
-            left = max(each.left(password) for each in both)
-            if left:
-                return answer, _refused(password, left)
-            async with asyncio.timeout(self._timeout):
-                answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
-            for each in both:
-                each.refused(password) if answer.status == _UNAUTHORIZED else each.accepted()
-        return answer, _refused(password, self._lockout.left(password)) if answer.status == _UNAUTHORIZED else ""
+        async with self._lockout.turn:
+            if not self._lockout.left(password, self._by):
+                async with asyncio.timeout(self._timeout):
+                    answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
+                if answer.status != _UNAUTHORIZED:
+                    self._lockout.accepted(password, self._by)
+                    return answer, ""
+                self._lockout.refused(password, self._by, f"credentials refused for user `{password.user}`")
+        return answer, _refused(password, self._lockout.left(password, self._by))
 
     async def _asked(
         self,

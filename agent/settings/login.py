@@ -1,7 +1,6 @@
-"""Who we are to a device's web interface, as a person writes it in the settings; and when not to say it again.
+"""Who we are to a device's web interface, as a person writes it in the settings.
 
-Devices lock an account, or our address, after a few wrong passwords, and lock the people who work there out with us. So
-a refused password is not said again for half an hour, unless it was changed meanwhile.
+When a refused password is not to be said again, `agent.devices.lockout` knows.
 
 Errors:
     ValueError   (key, what): settings that cannot work together, as `forewarn.settings.read` reports it
@@ -10,20 +9,14 @@ Errors:
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from agent.reading import Clock
 from agent.settings.credential import revealed
 from forewarn.settings import Secret
-
-REST = 1800.0
-"""Seconds for which a refused password is not said again: the usual lock of a Hikvision device lasts as long."""
 
 
 class Password(NamedTuple):
@@ -82,48 +75,3 @@ def one_password(password: Secret | None, file: Path | None) -> None:
     """
     if password is not None and file is not None:
         raise ValueError("password_file", "`password` and `password_file` are both given, one is enough")
-
-
-class _Refusals(NamedTuple):
-    times: int = 0
-    until: float = 0.0
-    why: str = ""
-
-
-class Lockout:
-    """Remembers refused passwords, and for how long they are not to be said.
-
-    Args:
-        clock: its `monotonic` measures.
-        most: refusals in a row after which a password rests.
-    """
-
-    def __init__(self, clock: Clock, *, most: int = 1) -> None:
-        self.turn = asyncio.Lock()
-        """Taken by whoever says a password that others say too: all at once, each would be a refusal."""
-        self._clock = clock
-        self._most = most
-        self._refused: dict[bytes, _Refusals] = {}
-
-    def refused(self, password: Password, why: str = "") -> None:
-        """The device refused it; `why` in a sentence."""
-        now, key = self._clock.monotonic(), _print(password)
-        self._refused = {each: found for each, found in self._refused.items() if found.until > now}
-        self._refused[key] = _Refusals(self._refused.get(key, _Refusals()).times + 1, now + REST, why)
-
-    def accepted(self) -> None:
-        """The device took one."""
-        self._refused.clear()
-
-    def left(self, password: Password) -> float:
-        """Seconds for which it is still not to be said; 0 when it may be."""
-        found = self._refused.get(_print(password), _Refusals())
-        return max(found.until - self._clock.monotonic(), 0.0) if found.times >= self._most else 0.0
-
-    def why(self, password: Password) -> str:
-        """Why it was refused; "" when it was not."""
-        return self._refused.get(_print(password), _Refusals()).why
-
-
-def _print(password: Password) -> bytes:
-    return hashlib.blake2b("\0".join(password).encode(), digest_size=16).digest()

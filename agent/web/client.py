@@ -15,6 +15,7 @@ import asyncio
 import errno
 import functools
 import ssl
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -71,13 +72,22 @@ def unjudged() -> ssl.SSLContext:
     return context
 
 
-@functools.cache
 def judged(ca: Path | None) -> ssl.SSLContext:
     """TLS that takes only certificates signed by those in `ca`, or those the system trusts.
+
+    A file that was replaced is read anew.
 
     Raises:
         OSError: the file cannot be read, or holds no certificate.
     """
+    if ca is None:
+        return _judged(None, ())
+    found = ca.stat()
+    return _judged(ca, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@functools.lru_cache(64)
+def _judged(ca: Path | None, _: tuple[int, ...]) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca)
 
 
@@ -90,6 +100,7 @@ class Web:
         tls: None for plain HTTP.
         password: said when the device asks for it.
         timeout: seconds for one request and its answer.
+        turns: held during each request.
     """
 
     def __init__(
@@ -100,7 +111,9 @@ class Web:
         tls: ssl.SSLContext | None = None,
         password: Password | None = None,
         timeout: float = 5.0,
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
+        self._turns = turns or nullcontext()
         self._address = address
         self._port = port
         self._tls = tls
@@ -128,6 +141,11 @@ class Web:
             self._streams[1].transport.abort()
             self._streams = None
 
+    @property
+    def said(self) -> bool:
+        """Whether the password was said, and not refused."""
+        return self._answering is not None
+
     async def get(self, path: str) -> Answer:
         """Reads `path`.
 
@@ -135,6 +153,15 @@ class Web:
             WebError: see above.
         """
         return await self._asked("GET", path, b"", "")
+
+    async def glance(self, path: str) -> Answer:
+        """Asks for `path` and reads how it is answered, without the body; says no password.
+
+        Raises:
+            WebError: see above.
+        """
+        async with self._turns:
+            return await self._timed("GET", path, b"", "", whole=False)
 
     async def post(self, path: str, body: bytes, kind: str) -> Answer:
         """Asks a question that needs a body of its own, as SOAP does.
@@ -145,7 +172,8 @@ class Web:
         return await self._asked("POST", path, body, kind)
 
     async def _asked(self, method: str, path: str, body: bytes, kind: str) -> Answer:
-        answer = await self._timed(method, path, body, kind)
+        async with self._turns:
+            answer = await self._timed(method, path, body, kind)
         if answer.status != _UNAUTHORIZED or self.password is None:
             return answer
         said = self._answering is not None
@@ -157,29 +185,30 @@ class Web:
             self._answering = None
             raise Denied(f"credentials refused for user `{self.password.user}`")
         self._answering = Answering(challenge, self.password)
-        answer = await self._timed(method, path, body, kind)
+        async with self._turns:
+            answer = await self._timed(method, path, body, kind)
         if answer.status == _UNAUTHORIZED:
             self._answering = None
             raise Denied(f"credentials refused for user `{self.password.user}`")
         return answer
 
-    async def _timed(self, method: str, path: str, body: bytes, kind: str) -> Answer:
-        """One request and its answer; whatever breaks off leaves no connection open.
+    async def _timed(self, method: str, path: str, body: bytes, kind: str, *, whole: bool = True) -> Answer:
+        """One request and its answer, or the `whole` of it; whatever breaks off leaves no connection open.
 
         Raises:
             Unanswered, Garbled: see above.
         """
-        reused, whole = self._streams is not None, False
+        reused, done = self._streams is not None, False
         try:
             async with asyncio.timeout(self._timeout):
                 try:
-                    answer = await self._exchanged(method, path, body, kind)
+                    answer = await self._exchanged(method, path, body, kind, whole=whole)
                 except (ConnectionError, h11.RemoteProtocolError):
                     if not reused:
                         raise
                     # It closed what it had left open: that is no failure yet.
                     self.close()
-                    answer = await self._exchanged(method, path, body, kind)
+                    answer = await self._exchanged(method, path, body, kind, whole=whole)
         except h11.LocalProtocolError as wrong:
             raise Garbled(f"`{path}` cannot be asked for: {wrong}") from None
         except h11.RemoteProtocolError as wrong:
@@ -190,10 +219,10 @@ class Web:
         except OSError as wrong:
             raise self._unanswered(wrong) from None
         else:
-            whole = True
+            done = True
             return answer
         finally:
-            if not whole:
+            if not done:
                 self.close()
 
     def _unanswered(self, wrong: OSError) -> Unanswered:
@@ -216,7 +245,7 @@ class Web:
             self.shown = shown.getpeercert(binary_form=True) if shown is not None else None
         return self._streams
 
-    async def _exchanged(self, method: str, path: str, body: bytes, kind: str) -> Answer:
+    async def _exchanged(self, method: str, path: str, body: bytes, kind: str, *, whole: bool) -> Answer:
         reader, writer = await self._open()
         headers = [(b"Host", self._host.encode()), (b"User-Agent", b"forewarn"), (b"Accept", b"*/*")]
         if body:
@@ -226,14 +255,14 @@ class Web:
         writer.write(self._http.send(h11.Request(method=method, target=path, headers=headers)) or b"")
         writer.write(b"".join(self._http.send(event) or b"" for event in _rest(body)))
         await writer.drain()
-        answer = await self._answered(reader)
+        answer = await self._answered(reader, whole=whole)
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         else:
             self.close()
         return answer
 
-    async def _answered(self, reader: asyncio.StreamReader) -> Answer:
+    async def _answered(self, reader: asyncio.StreamReader, *, whole: bool) -> Answer:
         head: h11.Response | None = None
         body: list[bytes] = []
         size = 0
@@ -243,6 +272,8 @@ class Web:
                 self._http.receive_data(await reader.read(_PIECE))
             elif isinstance(event, h11.Response):
                 head = event
+                if not whole:
+                    return _answer(head, b"")
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > LONGEST:
@@ -253,8 +284,12 @@ class Web:
                 raise ConnectionResetError(errno.ECONNRESET, "it closed the connection")
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
-                named = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in head.headers]
-                return Answer(head.status_code, named, b"".join(body))
+                return _answer(head, b"".join(body))
+
+
+def _answer(head: h11.Response, body: bytes) -> Answer:
+    named = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in head.headers]
+    return Answer(head.status_code, named, body)
 
 
 def _rest(body: bytes) -> list[h11.Event]:

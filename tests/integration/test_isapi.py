@@ -13,10 +13,11 @@ import yaml
 
 import agent.isapi
 from agent.devices.beside import Company
+from agent.devices.lockout import REST
 from agent.isapi.contact import Isapi
 from agent.isapi.mapping import Mapping, shipped
 from agent.reading import Happening, Reading
-from agent.settings.login import REST, Login
+from agent.settings.login import Login
 from agent.settings.target import Target
 from forewarn.settings import Secret, SettingError, read
 from forewarn.vocabulary import DeviceKind, Source

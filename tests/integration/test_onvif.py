@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from agent.devices.beside import Company
+from agent.devices.lockout import REST
 from agent.onvif import soap
 from agent.onvif.contact import Onvif
 from agent.reading import Happening, Reading
-from agent.settings.login import REST, Login
+from agent.settings.login import Login
 from agent.settings.target import Target
 from agent.web.xmltext import read as soap_read
 from forewarn.settings import Secret
