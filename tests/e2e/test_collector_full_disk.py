@@ -18,6 +18,8 @@ WORLD = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _MOUNTED
 
 def move_to_a_small_disk(run: Run, roomy: set[str]) -> None:
     """Starts the collector anew in WORLD; the databases named in `roomy` stay on the large disk."""
+    settings = run.folder / "collector.yaml"
+    settings.write_text(settings.read_text() + "\njournal: {floor: 0KiB}\n")  # The last byte is to be used up.
     for folder in ("small", "roomy"):
         (run.folder / folder).mkdir()
     for database in roomy:
