@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Engine as Database
@@ -63,7 +63,7 @@ class _Count(NamedTuple):
 
 
 class Meter:
-    """Measures the engines of a process, one after another. Safe to use from several threads."""
+    """Measures the engines of a process: one after another, or one for each shard. Safe to use from several threads."""
 
     def __init__(self, *, now: Callable[[], int], monotonic: Callable[[], float]) -> None:
         """Takes the clocks: Unix milliseconds, and seconds that never go back."""
@@ -71,17 +71,29 @@ class Meter:
         self._monotonic = monotonic
         self._since = now()
         self._lock = threading.Lock()
-        self._engine: Measured | None = None
+        self._engines: dict[int | None, Measured] = {}
         self._before: dict[str, _Count] = {}
         """Counts of the engines that were replaced."""
         self._samples: deque[tuple[float, dict[str, _Count]]] = deque([(monotonic(), {})])
 
-    def watch(self, engine: E) -> E:
-        """From now on measures this engine; gives it back."""
+    def watch(self, engine: E, shard: int | None = None) -> E:
+        """From now on measures this engine, in place of the one before it; gives it back."""
         with self._lock:
-            self._before = self._counts(self._costs())
-            self._engine = engine
+            self._forget(shard)
+            self._engines[shard] = engine
         return engine
+
+    def forget(self, shards: Collection[int]) -> None:
+        """Measures the engines of some shards no longer."""
+        with self._lock:
+            for shard in shards:
+                self._forget(shard)
+
+    def _forget(self, shard: int | None) -> None:
+        gone = self._engines.pop(shard, None)
+        for cost in gone.costs() if gone is not None else ():
+            before = self._before.get(cost.rule, _Count())
+            self._before[cost.rule] = _Count(before.evaluations + cost.evaluations, before.seconds + cost.seconds)
 
     def figures(self) -> list[RuleCost]:
         """What each rule costs now; empty before there is an engine."""
@@ -97,7 +109,13 @@ class Meter:
         return [_figure(cost, counts, first, span, self._since, self._now()) for cost in costs]
 
     def _costs(self) -> list[Cost]:
-        return [] if self._engine is None else self._engine.costs()
+        """What each rule costs in all engines together."""
+        summed: dict[str, Cost] = {}
+        for engine in self._engines.values():
+            for cost in engine.costs():
+                so_far = summed.get(cost.rule)
+                summed[cost.rule] = cost if so_far is None else _both(so_far, cost)
+        return list(summed.values())
 
     def _counts(self, costs: Sequence[Cost]) -> dict[str, _Count]:
         counts = dict(self._before)
@@ -105,6 +123,14 @@ class Meter:
             before = counts.get(cost.rule, _Count())
             counts[cost.rule] = _Count(before.evaluations + cost.evaluations, before.seconds + cost.seconds)
         return counts
+
+
+def _both(one: Cost, other: Cost) -> Cost:
+    return one._replace(
+        series=one.series + other.series,
+        evaluations=one.evaluations + other.evaluations,
+        seconds=one.seconds + other.seconds,
+    )
 
 
 def _figure(

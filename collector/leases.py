@@ -22,8 +22,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -32,6 +33,7 @@ from ulid import ULID
 
 from collector.database import StorageError, stated, upsert
 from collector.lease_tables import lease, member
+from collector.shards import shown
 from forewarn.telemetry import Log
 from forewarn.wire import SHARDS
 
@@ -84,27 +86,6 @@ class Tenure(Protocol):
         Raises:
             Fenced: some are not.
         """
-
-
-def parsed(text: str) -> frozenset[int] | None:
-    """The shards that `auto` (None) or a list like `00-1f,3c` names.
-
-    Raises:
-        ValueError: it names none; the text says what is wrong.
-    """
-    if text.strip() == "auto":
-        return None
-    found: set[int] = set()
-    for part in text.split(","):
-        first, to, last = part.strip().partition("-")
-        try:
-            begin, end = int(first, 16), int(last if to else first, 16)
-        except ValueError:
-            begin, end = 1, 0
-        if not 0 <= begin <= end < SHARDS:
-            raise ValueError(f"`{part.strip()}` names no shards: `auto`, or hexadecimal like `00-1f,3c` up to 3f")
-        found.update(range(begin, end + 1))
-    return frozenset(found)
 
 
 class Leases:
@@ -236,6 +217,8 @@ class Leases:
         rows = sa.select(lease.c.shard).where(self._mine).order_by(lease.c.shard).with_for_update(key_share=True)
         renewed = sa.update(lease).where(self._mine).values(until=_NOW + self._ms)
         with self._transaction() as connection:
+            if not self._began:
+                _bury(connection, self.name)
             upsert(connection, member, [self._alive(connection)])
             connection.execute(sa.delete(member).where(member.c.until < _NOW - _FORGOTTEN_MS))
             living = connection.execute(_LIVING).scalar_one()
@@ -313,23 +296,27 @@ _LIVING = sa.select(sa.func.count()).select_from(member).where(member.c.until > 
 _LIMIT_IDLE = sa.text(f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_MS}', true)")
 
 
+def _bury(connection: Connection, name: str) -> None:
+    """Frees what is leased to processes of this machine that are no more, so that a restart need not wait for it."""
+    here = sa.select(member.c.name, member.c.pid).where(member.c.host == socket.gethostname(), member.c.name != name)
+    dead = [one for one, pid in connection.execute(here).tuples() if pid == os.getpid() or _is_gone(pid)]
+    if dead:
+        rows = sa.select(lease.c.shard).where(lease.c.owner.in_(dead)).order_by(lease.c.shard).with_for_update()
+        connection.execute(rows)
+        connection.execute(sa.update(lease).where(lease.c.owner.in_(dead)).values(owner="", until=0))
+        connection.execute(sa.delete(member).where(member.c.name.in_(dead)))
+
+
+def _is_gone(pid: int) -> bool:
+    return Path("/proc/self").exists() and not Path(f"/proc/{pid}").exists()
+
+
 def limit_idle(connection: Connection) -> None:
     """Has PostgreSQL end this transaction when its process does not go on with it: it was stopped, or its machine.
 
     Without it the locks of such a transaction would keep all others waiting.
     """
     connection.execute(_LIMIT_IDLE)
-
-
-def shown(shards: Iterable[int]) -> str:
-    """Shards as the settings name them: `00-1f,3c`."""
-    runs: list[list[int]] = []
-    for shard in sorted(shards):
-        if runs and runs[-1][-1] == shard - 1:
-            runs[-1][1:] = [shard]
-        else:
-            runs.append([shard])
-    return ",".join("-".join(f"{end:02x}" for end in run) for run in runs)
 
 
 def member_name() -> str:

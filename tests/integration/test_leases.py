@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.database import Databases, open_postgres
 from collector.lease_tables import lease, member
-from collector.leases import Fenced, Leases, limit_idle, parsed, shown
+from collector.leases import Fenced, Leases, limit_idle
+from collector.shards import parsed, shown
 from tests.servers import new_database
 
 SECONDS = 15.0
