@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agent.polling import neighbours
+from agent.polling import nearby, neighbours
 from agent.profiles import drawing, matching
 from agent.profiles.conversion import words
 from agent.profiles.language import Profile
@@ -56,7 +56,8 @@ async def meet(
     around = ""
     # Some switches fall silent on these tables: that costs a text of the inventory, not the poll.
     with contextlib.suppress(SnmpError):
-        around = neighbours.text(await neighbours.read(profile.neighbours, session, poe=_fed(drawn)))
+        here = nearby.own() if profile.neighbours else frozenset()
+        around = neighbours.text(await neighbours.read(profile.neighbours, session, poe=_fed(drawn), here=here))
     return Met(drawn, inventory | ({"neighbours": around} if around else {}))
 
 

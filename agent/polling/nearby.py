@@ -1,6 +1,7 @@
-"""The MAC addresses of those on our own network segment, as this machine knows them anyway; nothing is sent.
+"""The MAC addresses of those on our own network segment, and our own, as this machine knows them anyway; nothing is sent.
 
-Linux shows its neighbour table of IPv4 in /proc/net/arp. Elsewhere, and behind a router, nothing is known.
+Linux shows its neighbour table of IPv4 in /proc/net/arp, and its own interfaces in /sys/class/net. Elsewhere, and behind
+a router, nothing is known.
 
 Errors: none.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _TABLE = Path("/proc/net/arp")
+_INTERFACES = Path("/sys/class/net")
 _COMPLETE = 0x2
 """ATF_COM of <linux/if_arp.h>: the address is known, not only asked for."""
 _NOBODY = "00:00:00:00:00:00"
@@ -25,3 +27,14 @@ def macs(table: Path = _TABLE) -> dict[str, str]:
         }
     except (OSError, ValueError):  # A UnicodeDecodeError is a ValueError.
         return {}
+
+
+def own(interfaces: Path = _INTERFACES) -> frozenset[str]:
+    """The MAC addresses of this machine, twelve small hexadecimal digits each."""
+    found: set[str] = set()
+    for path in interfaces.glob("*/address"):
+        try:
+            found.add(path.read_text(encoding="ascii").strip().replace(":", "").lower())
+        except (OSError, ValueError):
+            continue
+    return frozenset(found - {_NOBODY.replace(":", ""), ""})

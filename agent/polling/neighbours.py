@@ -51,7 +51,8 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands behind a port: one neighbour with its address, or only how many.
 
     `port` is the instance of `interface`, `poe_port` that of `poe`; `forwards` is a switch or router, `many` counts
-    the addresses of a port that has more than `FEW`; `spoken` has said so itself, by LLDP.
+    the addresses of a port that has more than `FEW`; `spoken` has said so itself, by LLDP; `here` is this machine, which
+    polls the switch, and is told of a busy port too: that way it is to us.
     """
 
     port: str
@@ -61,6 +62,7 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     forwards: bool = False
     many: int = 0
     spoken: bool = False
+    here: bool = False
 
 
 class Link(NamedTuple):
@@ -93,13 +95,16 @@ class _Ports:
         return next((index for index, each in self.names.items() if each == name), "")
 
 
-async def read(ways: Sequence[Way], session: Session, *, poe: Collection[str] = ()) -> list[Neighbour]:
-    """What a switch knows of its neighbours, those that say who they are first.
+async def read(
+    ways: Sequence[Way], session: Session, *, poe: Collection[str] = (), here: Collection[str] = ()
+) -> list[Neighbour]:
+    """What a switch knows of its neighbours: this machine first, then those that say who they are.
 
     Args:
         ways: how it may know them.
         session: with the switch.
         poe: its instances of `poe`, called by the name of their interface where its profile knows that.
+        here: the MAC addresses of this machine, as `plain_mac` gives them.
 
     Raises:
         SnmpError: the device did not answer.
@@ -112,7 +117,13 @@ async def read(ways: Sequence[Way], session: Session, *, poe: Collection[str] = 
         return []
     ports = await _ports(session, poe)
     found = await _spoken(session, spoken, ports) if spoken else []
-    return [*found, *_placed(learnt, ports, {each.mac for each in found if each.mac})]
+    us = [
+        Neighbour(ports.named(number), mac=mac, here=True)
+        for number, macs in learnt.items()
+        for mac in sorted(macs)
+        if plain_mac(mac) in here
+    ]
+    return [*us, *found, *_placed(learnt, ports, {each.mac for each in (*us, *found) if each.mac})]
 
 
 def text(found: Iterable[Neighbour]) -> str:
@@ -173,6 +184,48 @@ def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) 
                     by = "lldp" if name in spoken else "fdb"
                     found.setdefault(name, []).append((len(behind), Link(switch, port, poe, by)))
     return {name: link for name, each in sorted(found.items()) if (link := _only(each)) is not None}
+
+
+def uplinks(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) -> dict[str, Link]:
+    """Which switch hangs on which port of another, seen from this machine: what must work for it to be reached.
+
+    A switch hangs on the one that it knows on its way to us, and that knows it on another port than its own way to us;
+    one that lies between the two has them on two ports. Where two say by LLDP that they are neighbours, one's word is
+    enough. A switch that has not learnt where we are, or whose neighbours do not know it, has none.
+
+    Args:
+        switches: by name, what each knows.
+        macs: by name of each device, its MAC address in any spelling.
+
+    Returns:
+        By name of the switch.
+    """
+    owners = {plain: name for name, given in macs.items() if name in switches and (plain := plain_mac(given))}
+    known = {
+        switch: {owners[plain]: each for each in knows if (plain := plain_mac(each.mac)) in owners}
+        for switch, knows in switches.items()
+    }
+    ways = {switch: each.port for switch, knows in switches.items() for each in knows if each.here}
+    places = {switch: {name: each.port for name, each in there.items()} for switch, there in known.items()}
+    found: dict[str, Link] = {}
+    for switch in switches:
+        above = {
+            other: there[switch]
+            for other, there in known.items()
+            if other != switch and switch in there and ways.get(other, there[switch].port) != there[switch].port
+        }
+        spoken = {other: seen for other, seen in above.items() if seen.spoken}
+        learnt = {
+            other: seen
+            for other, seen in above.items()
+            if places[switch].get(other) == ways.get(switch, "")
+            and not any(_apart(places[third], other, switch) for third in above.keys() - {other})
+        }
+        best = spoken or learnt
+        if len(best) == 1:
+            [(other, seen)] = best.items()
+            found[switch] = Link(other, seen.port, seen.poe_port, "lldp" if seen.spoken else "fdb")
+    return dict(sorted(found.items()))
 
 
 def _apart(known: Mapping[str, str], switch: str, device: str) -> bool:

@@ -1,10 +1,10 @@
 """Which device hangs on which switch port, found from what all switches of the agent tell, and told in the inventory.
 
 A sink before the sink: what goes to the inventory passes here. Each switch tells its neighbours (`agent.neighbours`);
-once every device was heard, or had time enough to be, they are joined, and a device's inventory says `switch`,
-`switch_port`, `poe_port` where the switch feeds it, and `switch_found_by` (lldp or fdb). What the settings say by hand
-is never changed. When a link is found or moves after the inventory was told, it is told again with the device's next
-reading, so that nothing is said of a device outside its own permitted polls.
+once every device was heard, or had time enough to be, they are joined (switches among each other as well), and a
+device's inventory says `switch`, `switch_port`, `poe_port` where the switch feeds it, and `switch_found_by` (lldp or
+fdb). What the settings say by hand is never changed. When a link is found or moves after the inventory was told, it is
+told again with the device's next reading, so that nothing is said of a device outside its own permitted polls.
 
 A link stays until another is found: a dark camera's address is soon forgotten by its switch, and just then it matters
 where it hangs. It moves only when the switch that it named has spoken since the agent's start.
@@ -109,7 +109,8 @@ class Wiring:
         for name, target in self._targets.items():
             told = self._inventory[name].text.get("mac", "") if name in self._inventory else ""
             macs[name] = told or beside.get(target.address, "")
-        for name, link in neighbours.links(self._switches, macs).items():
+        found = neighbours.links(self._switches, macs) | neighbours.uplinks(self._switches, macs)
+        for name, link in found.items():
             self._found(name, link)
 
     def _found(self, name: str, link: Link) -> None:
@@ -121,6 +122,8 @@ class Wiring:
         if words == before or (on in self._targets and on not in self._switches):
             return
         self._memory[name].link = words
+        if self._memory[link.switch].link.get("switch") == name:
+            self._memory[link.switch].link = {}  # It was the other way round before: both at once is a loop.
         place = f"{link.switch} {link.port}"
         if place != f"{on} {before.get('switch_port')}":
             _log.info("found where a device hangs", device=name, on=place, by=link.by)

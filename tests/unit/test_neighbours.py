@@ -180,3 +180,51 @@ def test_a_table_without_an_end_tells_nothing():
 
 def test_what_people_read_is_plain_json():
     assert msgspec.json.decode(neighbours.text([Neighbour("gi1", mac=CAM1)])) == [{"port": "gi1", "mac": CAM1}]
+
+
+SW1, SW3, US = "00:00:5e:00:53:f1", "00:00:5e:00:53:f3", "00:00:5e:00:53:0a"
+SWITCHES = {"sw-1": SW1, "sw-2": SW2, "sw-3": SW3}
+
+
+def here(port: str) -> list[Neighbour]:
+    return [Neighbour(port, mac=US, here=True), Neighbour(port, many=FEW + 1)]
+
+
+def test_a_switch_hangs_on_the_one_that_lies_on_its_way_to_us():
+    """We hang on sw-1, sw-2 on its gi24, and sw-3 on fa23 of sw-2."""
+    switches = {
+        "sw-1": [Neighbour("gi1", mac=US, here=True), *learnt("gi24", SW2, SW3, poe="1.24")],
+        "sw-2": [*here("fa24"), *learnt("fa24", SW1), *learnt("fa23", SW3)],
+        "sw-3": [*here("fa24"), *learnt("fa24", SW1, SW2)],
+    }
+    found = neighbours.uplinks(switches, SWITCHES | MACS)
+    assert found == {"sw-2": Link("sw-1", "gi24", "1.24"), "sw-3": Link("sw-2", "fa23", "")}
+    assert neighbours.links(switches, SWITCHES | MACS) == {}, "and no camera hangs there"
+
+
+def test_two_that_say_by_lldp_that_they_are_neighbours_need_one_s_word():
+    switches = {
+        "sw-1": [*here("gi1"), Neighbour("gi24", mac=SW2, forwards=True, spoken=True)],
+        "sw-2": [Neighbour("fa24", many=40)],
+    }
+    assert neighbours.uplinks(switches, SWITCHES) == {"sw-2": Link("sw-1", "gi24", "", "lldp")}
+
+
+def test_without_knowing_where_we_are_nobody_can_tell_which_of_two_hangs_on_the_other():
+    switches = {"sw-1": learnt("gi24", SW2), "sw-2": learnt("fa24", SW1)}
+    assert neighbours.uplinks(switches, SWITCHES) == {}
+    switches = {"sw-1": [*here("gi24"), *learnt("gi24", SW2)], "sw-2": [*here("fa24"), *learnt("fa24", SW1)]}
+    assert neighbours.uplinks(switches, SWITCHES) == {}, "both behind something we do not know"
+
+
+def test_this_machine_is_told_first_and_of_a_busy_port_too():
+    objects = ports() | heard(CAM1, 1)
+    for number in range(FEW):
+        objects |= heard(f"00:00:5e:00:53:b{number}", 3)
+    objects |= heard(US, 3)
+    read = neighbours.read(("bridge",), Requester(PlayedExchange(objects)), here={US.replace(":", "")})  # type: ignore[arg-type]
+    assert asyncio.run(read) == [
+        Neighbour("gi3", mac=US, here=True),
+        Neighbour("gi1", mac=CAM1, poe_port="1.1"),
+        Neighbour("gi3", poe_port="1.3", many=FEW + 1),
+    ]

@@ -150,3 +150,33 @@ def test_what_is_no_device_of_the_settings_passes():
     item = Reading(1, "a-1", SHAPE, [1.0])
     asyncio.run(site.wiring.put(item))
     assert site.kept.items == [item]
+
+
+def test_a_switch_is_told_to_hang_on_another_and_when_they_change_places_no_loop_is_left(tmp_path):
+    first, second = "00:00:5e:00:53:f1", "00:00:5e:00:53:f2"
+    site = Site(tmp_path)
+
+    def all_told(one: Site, above: str, below: str, macs: dict[str, str]) -> None:
+        one.tell("cam-1", mac=CAM)
+        one.tell(above, [Neighbour("gi1", here=True), Neighbour("gi24", mac=macs[below])], mac=macs[above])
+        one.tell(below, [Neighbour("gi24", here=True), Neighbour("gi24", mac=macs[above])], mac=macs[below])
+        one.read(below)
+
+    macs = {"sw-1": first, "sw-2": second}
+    all_told(site, "sw-1", "sw-2", macs)
+    on = {"switch": "sw-1", "switch_port": "gi24", "switch_found_by": "fdb"}
+    assert on.items() <= site.told("sw-2")[-1].items()
+    site.memory.save()
+    again = Site(tmp_path)
+    all_told(again, "sw-2", "sw-1", macs)
+    again.read("sw-2")
+    assert again.told("sw-1")[-1]["switch"] == "sw-2"
+    assert "switch" not in again.told("sw-2")[-1]
+
+
+def test_the_machine_s_own_addresses_are_read_from_the_system(tmp_path):
+    for name, address in (("eth0", "00:00:5e:00:53:0A\n"), ("lo", "00:00:00:00:00:00\n"), ("odd", "\xff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "address").write_text(address, encoding="latin-1")
+    assert nearby.own(tmp_path) == {"00005e00530a"}
+    assert nearby.own(tmp_path / "none") == frozenset()
