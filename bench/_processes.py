@@ -98,14 +98,15 @@ class Site:
             settings["rules"] = {"folders": ["rules"]}
         (folder / "collector.yaml").write_text(yaml.safe_dump(settings))
 
-    def broker(self) -> Running:
-        """Mosquitto with default settings but for the port, open to loopback."""
+    def broker(self, *lines: str) -> Running:
+        """Mosquitto with default settings but for the port and further `lines`, open to loopback."""
         found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if found is None:
             raise SystemExit("`mosquitto` is not installed: `make servers` brings it")
         folder = self.folder / "mosquitto"
         folder.mkdir()
-        (folder / "conf").write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        listener = f"listener {self.port} 127.0.0.1"
+        (folder / "conf").write_text("\n".join([listener, "allow_anonymous true", *lines, ""]))
         return Running([found, "-c", str(folder / "conf")], folder)
 
     def collector(self) -> Running:

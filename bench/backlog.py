@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench._pipeline import CAMERA, Sender
 from bench._processes import SITE, Site, SpooledAgent, ending, until
-from bench.mqtt import RULE, Live, percentile
+from bench.mqtt import FAULT_EVERY, RULE, Live, percentile
 from forewarn.bus import Broker
 from forewarn.bus.mqtt import MqttBus
 from forewarn.wire import GENESIS
@@ -57,16 +57,13 @@ def run(*, quick: bool) -> dict[str, float]:
 class Pulse(Live):
     """Publishes at a steady rate while something else happens, and says how long its blocks took."""
 
-    _numbered = 0
-
     def during(self, over: Callable[[], bool], *, most: float) -> dict[str, float]:
         began, sent = time.monotonic(), 0
         asked = began
         while (now := time.monotonic()) - began < most:
             while sent < (now - began) * PER_SECOND:
-                self._publish(self._numbered, measured=True)
+                self._publish(fault=self.sent % FAULT_EVERY == 0)
                 sent += 1
-                self._numbered += 1
             self._look()
             if now - asked > 0.1:
                 asked = now
