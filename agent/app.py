@@ -176,11 +176,10 @@ def build(
         OSError: the folder or the file of the secret cannot be used.
     """
     settings.folder.mkdir(parents=True, exist_ok=True)
-    boot = str(ULID())
+    boot, spool = str(ULID()), _spool(settings, clock)
     guard = Guard(
         settings.folder, settings.consent_file, site=settings.site, trusted=settings.trusted_keys, clock=clock
     )
-    spool = _spool(settings, clock)
     log_book = _log_book(settings, spool, guard, clock)
     watch = Watch(settings, door=Door(guard, spool, clock), guard=guard, log_book=log_book, clock=clock)
     who = Identity(settings.site, settings.agent, settings.shard, signals.derive(settings.revealed(), "ack"), boot)
