@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from forewarn.telemetry import Log
 from forewarn.wire import Record
 
 ACKED = "acked"
-"""A small file beside the spool, `epoch seq`: it outlives a damaged spool and tells where its loss begins."""
+"""A small file beside the spool, `epoch acked head`: it outlives a damaged spool and tells where its loss begins."""
 
 DRAFT = ".new"
 """The end of the name of an epoch that is not in force yet."""
 AWAY = ".damaged"
+MOST_UNWRITTEN = 100_000
+"""Lines of the ledger that wait for a disk with room; the oldest of more are given up."""
 
 log = Log(__name__)
 
@@ -42,6 +45,8 @@ class Epochs:
         self._clock = clock
         self._ledger = ledger
         self._max_pages = max_pages
+        self._unwritten: deque[str] = deque(maxlen=MOST_UNWRITTEN)
+        self._ledger_waits = False
         self._file: SpoolFile | None = None
 
     @property
@@ -77,6 +82,7 @@ class Epochs:
             if isinstance(wrong, sqlite3.Error) and not is_broken(wrong):
                 raise
             self._quarantine(found[-1], str(wrong))
+        self._distrust()
         self._reconcile()
 
     def set_aside(self, why: str) -> None:
@@ -84,12 +90,31 @@ class Epochs:
         self._quarantine(self.file.path, why)
         self._reconcile()
 
-    def roll(self, why: str) -> None:
-        """Begins a new epoch and moves everything unacknowledged into it, in order, in one transaction."""
+    def _distrust(self) -> None:
+        """A file that ends before what was noted of it has lost its log, or was emptied: its numbers are used up.
+
+        What is left of it moves into a new epoch, behind a record that declares the rest.
+        """
+        file, (acked, head) = self.file, self._noted(self.file.epoch)
+        if file.head >= head:
+            return
+        why = f"the spool file ends at record {file.head} and had {head}: its log is missing, or it was emptied"
+        log.error("spool is older than it was", why=why, epoch=file.epoch, advice="see that the disk is sound")
+        with file.changing():
+            file.release(min(acked, file.head))
+        first = max(acked, file.head) + 1
+        lost = Record(seq=0, t=self._clock.now(), kind="lost", why=why, first=first, text={"epoch": file.epoch})
+        self.roll(why, [lost] if first <= head else [])
+
+    def roll(self, why: str, declared: Iterable[Record] = ()) -> None:
+        """Begins a new epoch and moves everything unacknowledged into it, in order, in one transaction.
+
+        `declared` are losses to be told first.
+        """
         old = self.file
         text = {"event": "epoch rolled", "from": old.epoch, "why": why}
-        event = Record(seq=0, t=self._clock.now(), kind="event", text=text)
-        path = self._in_force(self._drafted(lambda new: self._move(old, new, event)))
+        first = [Record(seq=0, t=self._clock.now(), kind="event", text=text), *declared]
+        path = self._in_force(self._drafted(lambda new: self._move(old, new, first)))
         old.close()
         _remove(old.path)
         self._file = self._opened(path)
@@ -115,8 +140,9 @@ class Epochs:
         _sync(self.folder)
         return path
 
-    def _move(self, old: SpoolFile, new: SpoolFile, event: Record) -> None:
-        new.append(event, None, ANY_CONSENT, keep=True)
+    def _move(self, old: SpoolFile, new: SpoolFile, first: Iterable[Record]) -> None:
+        for told in first:
+            new.append(told, None, "" if told.kind == "lost" else ANY_CONSENT, keep=True)
         for record, shape, consent, role in old.rows():
             if role == HOLE:
                 new.append_hole(record, record.seq - record.begins + 1)
@@ -145,7 +171,7 @@ class Epochs:
         """Notes beside the spool how far it is acknowledged; nothing depends on the note being there."""
         with contextlib.suppress(OSError):
             draft = self.folder / f"{ACKED}.tmp"
-            draft.write_text(f"{self.file.epoch} {self.file.acked}\n")
+            draft.write_text(f"{self.file.epoch} {self.file.acked} {self.file.head}\n")
             draft.replace(self.folder / ACKED)
 
     def close(self) -> None:
@@ -164,7 +190,7 @@ class Epochs:
 
     def _quarantine(self, path: Path, why: str) -> None:
         old = path.name.removesuffix(SUFFIX)
-        first = self._acked_of(old) + 1
+        first = self._noted(old)[0] + 1
         text = {"epoch": old, "why": why, "kept": f"{path.name}{AWAY}"}
         why_lost = "the spool file was damaged"
         lost = Record(seq=0, t=self._clock.now(), kind="lost", why=why_lost, first=first, text=text)
@@ -175,12 +201,13 @@ class Epochs:
         self._file = self._opened(self._in_force(draft))
         log.error("spool damaged", why=why, kept=self.folder / text["kept"], epoch=old, lost_from=first)
 
-    def _acked_of(self, epoch: str) -> int:
+    def _noted(self, epoch: str) -> tuple[int, int]:
+        """How far an epoch was acknowledged and numbered when that was noted last; 0 where nobody knows."""
         with contextlib.suppress(OSError, ValueError):
-            noted, upto = (self.folder / ACKED).read_text().split()
-            if noted == epoch:
-                return int(upto)
-        return 0
+            noted, acked, *head = (self.folder / ACKED).read_text().split()
+            if noted == epoch:  # An older version noted no head.
+                return int(acked), int(head[0] if head else acked)
+        return 0, 0
 
     def _reconcile(self) -> None:
         """Adds to the ledger what was committed just before a kill kept us from writing it down."""
@@ -195,10 +222,20 @@ class Epochs:
         self._write_ledger(self.file.after(known))
 
     def _write_ledger(self, entries: Iterable[tuple[int, str]]) -> None:
-        if self._ledger is not None:
-            text = "".join(f"{self.file.epoch} {seq} {chained}\n" for seq, chained in entries)
+        """Lines that the disk does not take wait for the next ones: a proof must not cost what it is to prove."""
+        if self._ledger is None:
+            return
+        self._unwritten.extend(f"{self.file.epoch} {seq} {chained}\n" for seq, chained in entries)
+        try:
             with self._ledger.open("a") as out:
-                out.write(text)
+                out.write("".join(self._unwritten))
+        except OSError as wrong:
+            if not self._ledger_waits:
+                log.error("ledger cannot be written", why=str(wrong), ledger=self._ledger)  # noqa: TRY400 - as above
+            self._ledger_waits = True
+            return
+        self._ledger_waits = False
+        self._unwritten.clear()
 
 
 def _declare(new: SpoolFile, lost: Record) -> None:

@@ -320,6 +320,7 @@ class Spool:
                 made = file.attest(self._clock.now(), consent)
         if made is not None:
             self._epochs.enter([made])
+        self._epochs.remember()
         if dropped:
             log.warning("oldest records dropped", why=self._too_old, records=dropped)
 
