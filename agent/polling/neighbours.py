@@ -1,4 +1,4 @@
-"""Who is plugged in where: what a switch knows of its neighbours, and, over all switches, which device hangs on which port.
+"""Who is plugged in where, as one switch knows it; `agent.polling.joining` puts together what all of them know.
 
 A switch knows its neighbours in two ways: they say themselves who they are (LLDP), or it has learnt on which port
 their addresses are (its bridge table). Neither is a series: they go into the switch's inventory as one bounded text.
@@ -12,10 +12,8 @@ Errors: those of `agent.snmp.session`, but for a table without an end, of which 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -63,15 +61,6 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     many: int = 0
     spoken: bool = False
     here: bool = False
-
-
-class Link(NamedTuple):
-    """The port a device hangs on; `by` is "lldp" when it said so itself, "fdb" when the switch has learnt its address."""
-
-    switch: str
-    port: str
-    poe_port: str
-    by: str = "fdb"
 
 
 @dataclass(slots=True)
@@ -147,109 +136,10 @@ def said(given: str) -> list[Neighbour]:
         return []
 
 
-def links(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) -> dict[str, Link]:
-    """Which device hangs on which port, of all that the switches of a site know.
-
-    A port behind which there is another switch is no device's port: it says so itself, it has more than `FEW`
-    addresses, the address of a known switch is among them, or a switch that knows both this switch and the device
-    knows them on two ports, so that the device cannot be behind this one. Of the other ports that know a device's
-    address, the one with the fewest addresses has it; when two are equal, nobody can tell, and the device has none.
-
-    Args:
-        switches: by name, what each knows.
-        macs: by name of each device, switches too, its MAC address in any spelling.
-
-    Returns:
-        By name of the device. No device hangs on itself.
-    """
-    plain_macs = {name: plain for name, given in macs.items() if (plain := plain_mac(given))}
-    shared = Counter(plain_macs.values())
-    # One address of two devices is mostly that of a router before them: it tells where neither hangs.
-    owners = {plain: name for name, plain in plain_macs.items() if shared[plain] == 1}
-    places = {
-        switch: {owners[plain]: each.port for each in knows if (plain := plain_mac(each.mac)) in owners}
-        for switch, knows in switches.items()
-    }
-    found: dict[str, list[tuple[int, Link]]] = {}
-    for switch, knows in switches.items():
-        for port, there in _by_port(knows).items():
-            behind = {plain for each in there if (plain := plain_mac(each.mac))}
-            names = {owners[plain] for plain in behind & owners.keys()}
-            if any(each.forwards or each.many for each in there) or len(behind) > FEW or names & switches.keys():
-                continue
-            poe = next((each.poe_port for each in there if each.poe_port), "")
-            spoken = {owners.get(plain_mac(each.mac)) for each in there if each.spoken}
-            for name in names:
-                if not any(_apart(known, switch, name) for known in places.values()):
-                    by = "lldp" if name in spoken else "fdb"
-                    found.setdefault(name, []).append((len(behind), Link(switch, port, poe, by)))
-    return {name: link for name, each in sorted(found.items()) if (link := _only(each)) is not None}
-
-
-def uplinks(switches: Mapping[str, Sequence[Neighbour]], macs: Mapping[str, str]) -> dict[str, Link]:
-    """Which switch hangs on which port of another, seen from this machine: what must work for it to be reached.
-
-    A switch hangs on the one that it knows on its way to us, and that knows it on another port than its own way to us;
-    one that lies between the two has them on two ports. Where two say by LLDP that they are neighbours, one's word is
-    enough. A switch that has not learnt where we are, or whose neighbours do not know it, has none.
-
-    Args:
-        switches: by name, what each knows.
-        macs: by name of each device, its MAC address in any spelling.
-
-    Returns:
-        By name of the switch.
-    """
-    owners = {plain: name for name, given in macs.items() if name in switches and (plain := plain_mac(given))}
-    known = {
-        switch: {owners[plain]: each for each in knows if (plain := plain_mac(each.mac)) in owners}
-        for switch, knows in switches.items()
-    }
-    ways = {switch: each.port for switch, knows in switches.items() for each in knows if each.here}
-    places = {switch: {name: each.port for name, each in there.items()} for switch, there in known.items()}
-    found: dict[str, Link] = {}
-    for switch in switches:
-        above = {
-            other: there[switch]
-            for other, there in known.items()
-            if other != switch and switch in there and ways.get(other, there[switch].port) != there[switch].port
-        }
-        spoken = {other: seen for other, seen in above.items() if seen.spoken}
-        learnt = {
-            other: seen
-            for other, seen in above.items()
-            if places[switch].get(other) == ways.get(switch, "")
-            and not any(_apart(places[third], other, switch) for third in above.keys() - {other})
-        }
-        best = spoken or learnt
-        if len(best) == 1:
-            [(other, seen)] = best.items()
-            found[switch] = Link(other, seen.port, seen.poe_port, "lldp" if seen.spoken else "fdb")
-    return dict(sorted(found.items()))
-
-
-def _apart(known: Mapping[str, str], switch: str, device: str) -> bool:
-    """Whether somebody knows a switch and a device on two ports."""
-    return switch in known and device in known and known[switch] != known[device]
-
-
 def plain_mac(given: str) -> str:
     """A MAC address as twelve small hexadecimal digits; empty for what is none."""
     digits = re.sub(r"[^0-9a-fA-F]", "", given).lower()
     return digits if len(digits) == 2 * _MAC_ARCS and re.fullmatch(r"[0-9a-fA-F:.\- ]+", given) else ""
-
-
-def _by_port(knows: Iterable[Neighbour]) -> dict[str, list[Neighbour]]:
-    ports: dict[str, list[Neighbour]] = {}
-    for each in knows:
-        ports.setdefault(each.port, []).append(each)
-    return ports
-
-
-def _only(found: list[tuple[int, Link]]) -> Link | None:
-    fewest = min(count for count, _ in found)
-    best = {link for count, link in found if count == fewest}
-    return best.pop() if len(best) == 1 else None
 
 
 async def _rows(session: Session, column: str) -> dict[str, Value]:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.devices.remembered import Memory
-from agent.polling import nearby, neighbours
-from agent.polling.neighbours import Link, Neighbour
+from agent.polling import joining, nearby, neighbours
+from agent.polling.joining import Link
+from agent.polling.neighbours import Neighbour
 from agent.reading import Happening, Reading, Sink
 from agent.settings.target import Target
 from forewarn.telemetry import Log
@@ -105,11 +106,12 @@ class Wiring:
             return
         self._stale = False
         beside = self._known() if self._switches else {}
-        macs = {}
+        macs, names = {}, {}
         for name, target in self._targets.items():
-            told = self._inventory[name].text.get("mac", "") if name in self._inventory else ""
-            macs[name] = told or beside.get(target.address, "")
-        found = neighbours.links(self._switches, macs) | neighbours.uplinks(self._switches, macs)
+            told = self._inventory[name].text if name in self._inventory else {}
+            macs[name] = told.get("mac", "") or beside.get(target.address, "")
+            names[name] = told.get("name", "")
+        found = joining.links(self._switches, macs, names) | joining.uplinks(self._switches, macs, names)
         for name, link in found.items():
             self._found(name, link)
 

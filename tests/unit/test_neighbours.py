@@ -7,8 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from agent.polling import neighbours
-from agent.polling.neighbours import FEW, MOST_BYTES, Link, Neighbour
+from agent.polling import joining, neighbours
+from agent.polling.joining import Link
+from agent.polling.neighbours import FEW, MOST_BYTES, Neighbour
 from agent.snmp.played import PlayedExchange
 from agent.snmp.requester import Requester
 from agent.snmp.session import Value
@@ -26,7 +27,7 @@ def test_each_device_hangs_on_the_port_that_knows_it_alone():
         "sw-1": [*learnt("gi1", CAM1, poe="1.1"), *learnt("gi24", CAM2, NVR, SW2)],
         "sw-2": [*learnt("fa1", CAM2), *learnt("fa2", NVR), *learnt("fa24", CAM1)],
     }
-    found = neighbours.links(switches, MACS | {"sw-1": "00:00:5e:00:53:f1"})
+    found = joining.links(switches, MACS | {"sw-1": "00:00:5e:00:53:f1"})
     assert found["cam-1"] == Link("sw-1", "gi1", "1.1"), "sw-1 knows sw-2 on another port: fa24 leads away from it"
     assert (found["cam-2"], found["nvr"]) == (Link("sw-2", "fa1", ""), Link("sw-2", "fa2", ""))
     assert "sw-2" not in found, "the port to another switch is no device's port"
@@ -35,31 +36,31 @@ def test_each_device_hangs_on_the_port_that_knows_it_alone():
 def test_a_port_with_a_neighbour_that_forwards_or_with_many_is_an_uplink():
     forwards = [Neighbour("gi24", mac="00:00:5e:00:53:99", forwards=True), *learnt("gi24", CAM1)]
     many = [Neighbour("gi23", many=FEW + 1), *learnt("gi23", CAM1)]
-    assert neighbours.links({"sw-1": [*forwards, *many]}, MACS) == {}
+    assert joining.links({"sw-1": [*forwards, *many]}, MACS) == {}
 
 
 def test_of_two_ports_that_know_a_device_the_quieter_has_it_and_of_equal_ones_none():
     stranger = "00:00:5e:00:53:77"
     switches = {"sw-1": learnt("gi1", CAM1, stranger), "sw-3": learnt("gi9", CAM1)}
-    assert neighbours.links(switches, MACS)["cam-1"] == Link("sw-3", "gi9", "")
+    assert joining.links(switches, MACS)["cam-1"] == Link("sw-3", "gi9", "")
     switches = {"sw-1": learnt("gi1", CAM1), "sw-3": learnt("gi9", CAM1)}
     # Two switches that know nothing of each other.
-    assert "cam-1" not in neighbours.links(switches, MACS)
+    assert "cam-1" not in joining.links(switches, MACS)
 
 
 def test_a_link_says_whether_the_device_told_it_or_the_switch_learnt_it():
     switches = {"sw-1": [Neighbour("gi1", mac=CAM1, spoken=True), *learnt("gi1", CAM2)]}
-    found = neighbours.links(switches, MACS)
+    found = joining.links(switches, MACS)
     assert (found["cam-1"].by, found["cam-2"].by) == ("lldp", "fdb")
 
 
 def test_an_address_that_two_devices_have_tells_where_neither_hangs():
     switches = {"sw-1": [*learnt("gi1", CAM1), *learnt("gi2", NVR)]}
-    assert neighbours.links(switches, MACS | {"cam-9": CAM1}).keys() == {"nvr"}
+    assert joining.links(switches, MACS | {"cam-9": CAM1}).keys() == {"nvr"}
 
 
 def test_no_device_hangs_on_itself_and_addresses_that_are_none_are_nobody_s():
-    assert neighbours.links({"sw-2": learnt("gi1", SW2, "not a mac")}, MACS | {"odd": "not a mac", "bare": ""}) == {}
+    assert joining.links({"sw-2": learnt("gi1", SW2, "not a mac")}, MACS | {"odd": "not a mac", "bare": ""}) == {}
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,9 @@ def test_a_switch_hangs_on_the_one_that_lies_on_its_way_to_us():
         "sw-2": [*here("fa24"), *learnt("fa24", SW1), *learnt("fa23", SW3)],
         "sw-3": [*here("fa24"), *learnt("fa24", SW1, SW2)],
     }
-    found = neighbours.uplinks(switches, SWITCHES | MACS)
+    found = joining.uplinks(switches, SWITCHES | MACS)
     assert found == {"sw-2": Link("sw-1", "gi24", "1.24"), "sw-3": Link("sw-2", "fa23", "")}
-    assert neighbours.links(switches, SWITCHES | MACS) == {}, "and no camera hangs there"
+    assert joining.links(switches, SWITCHES | MACS) == {}, "and no camera hangs there"
 
 
 def test_two_that_say_by_lldp_that_they_are_neighbours_need_one_s_word():
@@ -207,14 +208,14 @@ def test_two_that_say_by_lldp_that_they_are_neighbours_need_one_s_word():
         "sw-1": [*here("gi1"), Neighbour("gi24", mac=SW2, forwards=True, spoken=True)],
         "sw-2": [Neighbour("fa24", many=40)],
     }
-    assert neighbours.uplinks(switches, SWITCHES) == {"sw-2": Link("sw-1", "gi24", "", "lldp")}
+    assert joining.uplinks(switches, SWITCHES) == {"sw-2": Link("sw-1", "gi24", "", "lldp")}
 
 
 def test_without_knowing_where_we_are_nobody_can_tell_which_of_two_hangs_on_the_other():
     switches = {"sw-1": learnt("gi24", SW2), "sw-2": learnt("fa24", SW1)}
-    assert neighbours.uplinks(switches, SWITCHES) == {}
+    assert joining.uplinks(switches, SWITCHES) == {}
     switches = {"sw-1": [*here("gi24"), *learnt("gi24", SW2)], "sw-2": [*here("fa24"), *learnt("fa24", SW1)]}
-    assert neighbours.uplinks(switches, SWITCHES) == {}, "both behind something we do not know"
+    assert joining.uplinks(switches, SWITCHES) == {}, "both behind something we do not know"
 
 
 def test_this_machine_is_told_first_and_of_a_busy_port_too():
@@ -228,3 +229,19 @@ def test_this_machine_is_told_first_and_of_a_busy_port_too():
         Neighbour("gi1", mac=CAM1, poe_port="1.1"),
         Neighbour("gi3", poe_port="1.3", many=FEW + 1),
     ]
+
+
+def test_one_that_says_its_name_by_lldp_is_the_device_that_has_that_name_alone():
+    switches = {
+        "sw-1": [
+            *here("gi1"),
+            Neighbour("gi2", mac="00:00:5e:00:53:cc", name="NVR-Hall", spoken=True),
+            Neighbour("gi3", name="cam", spoken=True),
+            Neighbour("gi4", mac=CAM1, name="nvr-hall"),
+            Neighbour("gi24", mac="00:00:5e:00:53:cd", name="core", forwards=True, spoken=True),
+        ]
+    }
+    names = {"nvr": "nvr-hall ", "cam-1": "cam", "cam-2": "cam", "sw-2": "core"}
+    assert joining.links(switches, {}, names) == {"nvr": Link("sw-1", "gi2", "", "lldp")}
+    switches["sw-2"] = []
+    assert joining.uplinks(switches, {}, names) == {"sw-2": Link("sw-1", "gi24", "", "lldp")}
