@@ -7,50 +7,42 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.types import ASGIApp
+from ulid import ULID
 
 from collector import costs, memory, metrics, proofs
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import PortTaken, Server, bound
 from collector.checks import Needed, checks
-from collector.clock import Clock, SystemClock
-from collector.costs import Meter
-from collector.database import Databases, StorageError
-from collector.deadletter import DeadLetters
-from collector.evaluate import Evaluation
-from collector.intake import Intake, Pace
-from collector.journal import DatabaseJournal
+from collector.clock import SystemClock
+from collector.database import StorageError
+from collector.entrance import Occupied, enter, refuse_to_be_alone
+from collector.ingest import Adapters, Around, Ingest, alone, shared
 from collector.notify import outbox
-from collector.notify.notifier import Notifier
 from collector.notify.outbox import Outbox, Sender
 from collector.opening import open_databases, open_notifiers, rule_texts
-from collector.projections import Projections, Runner
 from collector.register import Register
-from collector.room import FOREVER, Room, measure_of
 from collector.series.opening import open_store
-from collector.series.projection import SeriesProjection
-from collector.series.store import SeriesStore, StoreError
-from collector.settings import Settings
-from collector.snapshots import Snapshots
+from collector.series.store import StoreError
+from collector.settings import Role, Settings
 from collector.tickets.book import Book
 from forewarn import telemetry
 from forewarn.bus import Bus, BusError
 from forewarn.bus.mqtt import MqttBus
 from forewarn.settings import SettingError
 from forewarn.telemetry import Log
-from rules.engine import Engine
-from rules.ruleset import Ruleset, ruleset
+from rules.ruleset import ruleset
 
 if TYPE_CHECKING:
     from collector.console.opening import Console
@@ -58,22 +50,11 @@ if TYPE_CHECKING:
 log = Log(__name__)
 
 _TEND_SECONDS = 60
+_STAY_SECONDS = 5
 _DATABASE_WAIT = 1.0
 _DATABASE_WAIT_MOST = 30.0
 _WRONG = 2
 _UNAVAILABLE = 1
-
-
-@dataclass(frozen=True)
-class Adapters:
-    """What reaches the world outside; the collector closes all of it at its end."""
-
-    bus: Bus
-    databases: Databases
-    store: SeriesStore
-    notifiers: Sequence[Notifier]
-    listener: socket.socket
-    clock: Clock
 
 
 class Collector:
@@ -119,9 +100,9 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     book = Book(databases.service, now=clock.now, teller=Outbox(sender.channels, now=clock.now))
     needed = Needed(databases.journal, databases.service, store)
     rules = ruleset(rule_texts(settings.rules))
-    ingest = _Ingest(settings, adapters, register, book, rules) if settings.role.takes_in else None
+    ingest = _ingest(Around(settings, adapters, register, book, rules))
     if ingest is not None:
-        needed = needed._replace(bus=bus, trouble=ingest.intake.trouble, progress=ingest.projections.progress)
+        needed = needed._replace(bus=bus, trouble=ingest.trouble, progress=ingest.projections.progress)
 
     def look() -> list[Check]:
         return checks(needed)
@@ -140,10 +121,13 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     )
     collector = _serving(settings, parts, register, adapters.listener)
     collector.add(end=databases.close)
+    if adapters.entrance is not None:
+        collector.add(end=adapters.entrance.close)
     collector.add(end=store.close)
     collector.add(end=bus.close)
     if ingest is not None:
-        ingest.join(collector, bus)
+        for part in ingest.parts:
+            collector.add(begin=part.begin, end=part.end)
         collector.add(begin=sender.start, end=sender.close)
         scheduler = _scheduler(ingest, adapters, settings)
         collector.add(begin=scheduler.start, end=scheduler.shutdown)
@@ -151,7 +135,16 @@ def build(settings: Settings, adapters: Adapters) -> Collector:
     return collector
 
 
-def _gauges(ingest: _Ingest | None, bus: Bus, look: Callable[[], list[Check]]) -> metrics.Gauges:
+def _ingest(around: Around) -> Ingest | None:
+    role, databases = around.settings.role, around.adapters.databases
+    if role is Role.ALL and databases.journal.dialect.name != "sqlite":
+        refuse_to_be_alone(databases)
+    if role is Role.WEB:
+        return None
+    return shared(around) if role is Role.INGEST else alone(around)
+
+
+def _gauges(ingest: Ingest | None, bus: Bus, look: Callable[[], list[Check]]) -> metrics.Gauges:
     return metrics.Gauges(
         waiting_bytes=(lambda: ingest.intake.waiting_bytes) if ingest is not None else (lambda: 0),
         connected=lambda: bus.state.connected,
@@ -183,75 +176,7 @@ def _console(settings: Settings, parts: Parts, register: Register) -> Console:
     )
 
 
-class _Ingest:
-    """The parts that take in and evaluate; the role `web` has none of them."""
-
-    def __init__(self, settings: Settings, adapters: Adapters, register: Register, book: Book, rules: Ruleset) -> None:
-        clock, databases = adapters.clock, adapters.databases
-        self.meter = Meter(now=clock.now, monotonic=clock.monotonic)
-
-        def engine(parts: Mapping[str, bytes] | None) -> Engine:
-            timer = clock.monotonic
-            made = Engine(rules, timer=timer) if parts is None else Engine.restore(rules, parts, timer=timer)
-            return self.meter.watch(made)
-
-        self.journal = DatabaseJournal(databases, ring_bytes=settings.journal.ring)
-        self.letters = DeadLetters(databases.journal, now=clock.now)
-        limit = settings.journal.limit
-        measure = measure_of(databases.journal, settings.folder, clock.monotonic, limit=limit)
-        self.room = Room(measure, limit=limit, floor=settings.journal.floor, monotonic=clock.monotonic)
-        self.intake = Intake(
-            self.journal,
-            register,
-            adapters.bus,
-            now=clock.now,
-            monotonic=clock.monotonic,
-            pace=Pace(inbox_bytes=settings.journal.queue),
-            full=self.room.full,
-        )
-        self.evaluation = Evaluation(
-            engine,
-            service=databases.service,
-            journal=self.journal,
-            book=book,
-            snapshots=Snapshots(settings.folder / "rules"),
-            every=settings.rules.snapshot,
-            monotonic=clock.monotonic,
-            unable=self.letters,
-        )
-        self.series = SeriesProjection(adapters.store, unable=self.letters)
-        self.projections = Projections([Runner(self.journal, self.series), Runner(self.journal, self.evaluation)])
-
-    def join(self, collector: Collector, bus: Bus) -> None:
-        """Adds the parts in the order they begin: what takes comes before what gives."""
-        collector.add(end=self.evaluation.close)
-        collector.add(begin=self.projections.start, end=self.projections.stop)
-        collector.add(begin=self.intake.start, end=self.intake.stop)
-        collector.add(begin=bus.connect)
-
-    def refused(self) -> dict[str, int]:
-        """What was not taken since the start, by the names that /metrics gives it."""
-        return {
-            "intake_dropped": self.intake.dropped,
-            "intake_failed": self.intake.failed,
-            "intake_strays": self.intake.standing.strays,
-            "intake_strangers": self.intake.standing.strangers.total(),
-            "rules_set_aside": self.evaluation.set_aside,
-            "series_refused": self.series.refused,
-        }
-
-    def prune(self, before: int) -> None:
-        """Drops journal entries that arrived before an instant and that no projection needs any more.
-
-        Near the limit of the journal they go however young they are.
-        """
-        before = FOREVER if self.room.near() else before
-        through = min(self.evaluation.needed_after(), self.series.cursor())
-        while self.journal.prune(through, before):
-            pass
-
-
-def _scheduler(ingest: _Ingest, adapters: Adapters, settings: Settings) -> BackgroundScheduler:
+def _scheduler(ingest: Ingest, adapters: Adapters, settings: Settings) -> BackgroundScheduler:
     store, clock, service = adapters.store, adapters.clock, adapters.databases.service
 
     def prune() -> None:
@@ -275,12 +200,23 @@ def _scheduler(ingest: _Ingest, adapters: Adapters, settings: Settings) -> Backg
         with _forgiven("costs of rules not kept"):
             costs.keep(service, ingest.meter.figures())
 
+    def stay() -> None:
+        if adapters.entrance is None:
+            return
+        try:
+            with _forgiven("it is not known whether the database is still ours"):
+                adapters.entrance.keep()
+        except Occupied as occupied:
+            log.error("ending: another collector has taken the database", why=str(occupied))  # noqa: TRY400
+            os.kill(os.getpid(), signal.SIGTERM)
+
     once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults=once)
     scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(forget, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(cost, "interval", seconds=costs.EVERY_SECONDS)
     scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
+    scheduler.add_job(stay, "interval", seconds=_STAY_SECONDS)
     return scheduler
 
 
@@ -296,8 +232,9 @@ def _forgiven(event: str) -> Iterator[None]:
 def run(settings: Settings) -> int:
     """Runs a collector until SIGTERM or SIGINT; returns the exit code.
 
-    0 it ended in order; 1 the series store cannot be used now; 2 a port is taken, or a setting or rule is wrong: one
-    line (or one for each mistake) on standard error. A broker or a database that is not there, or full, is waited for.
+    0 it ended in order; 1 the series store cannot be used now; 2 a port or the database is taken, or a setting or rule
+    is wrong: one line (or one for each mistake) on standard error. A broker or a database that is not there, or full, is
+    waited for.
     """
     telemetry.start(settings.log.level)
     stop = threading.Event()
@@ -310,7 +247,7 @@ def run(settings: Settings) -> int:
         signal.signal(number, ended)
     try:
         collector = _built(settings, stop)
-    except (PortTaken, SettingError, BusError, OSError, ValueError) as wrong:
+    except (PortTaken, Occupied, SettingError, BusError, OSError, ValueError) as wrong:
         return _told(wrong, _WRONG)
     except StoreError as wrong:
         return _told(wrong, _UNAVAILABLE)
@@ -351,7 +288,8 @@ def opened(settings: Settings, until: contextlib.ExitStack) -> Adapters:
         until: closes what was opened when a later one fails.
 
     Raises:
-        PortTaken, OSError, BusError, ValueError: a setting cannot work here.
+        PortTaken, Occupied: another collector is there.
+        OSError, BusError, ValueError: a setting cannot work here.
         StorageError, StoreError: a database or the store cannot be used now.
     """
     clock = SystemClock()
@@ -359,11 +297,16 @@ def opened(settings: Settings, until: contextlib.ExitStack) -> Adapters:
     until.callback(listener.close)
     databases = open_databases(settings)
     until.callback(databases.close)
+    entrance = enter(settings, databases) if settings.role.takes_in else None
+    if entrance is not None:
+        until.callback(entrance.close)
     store = open_store(settings.series, settings.folder)
     until.callback(store.close)
     notifiers = open_notifiers(settings.notices, now=clock.now)
     name = f"{settings.broker.user or 'forewarn'}-{settings.role}"
-    return Adapters(MqttBus(settings.broker, name), databases, store, notifiers, listener, clock)
+    if settings.role is Role.INGEST:  # Two with one name would end each other's connection.
+        name += f"-{str(ULID())[-10:].lower()}"
+    return Adapters(MqttBus(settings.broker, name), databases, store, notifiers, listener, clock, entrance)
 
 
 def _told(wrong: Exception, code: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from collector import tables
+from collector import delivery_commands, tables
 from collector.database import Databases, StorageError, reading
 from collector.doctor.running import asked, missing
 from collector.enrolment import agent_yaml
 from collector.opening import open_databases
 from collector.register import Register, RegisterError
-from collector.settings import Settings, load
+from collector.settings import ENVIRONMENT, Settings, load
 from forewarn.consent import ConsentError, instant, parse
 from forewarn.doctor.diagnosis import Side, examine
 from forewarn.sample import sample
@@ -46,6 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+delivery_commands.join(app)
 Config = Annotated[
     Path, typer.Option("--config", "-c", envvar="FOREWARN_COLLECTOR_CONFIG", help="The collector's settings file.")
 ]
@@ -81,11 +83,18 @@ def _opened(config: Path) -> Iterator[tuple[Settings, Databases, Register]]:
 
 
 @app.command("run")
-def run_collector(config: Config = _CONFIG) -> None:
+def run_collector(
+    config: Config = _CONFIG,
+    role: Annotated[str, typer.Option("--role", help="all, ingest or web; else as the settings say.")] = "",
+    shards: Annotated[
+        str, typer.Option("--shards", help="With ingest: auto, or a list like 00-1f,3c; else as the settings say.")
+    ] = "",
+) -> None:
     """Run the collector until it is asked to end (SIGTERM, Ctrl-C)."""
     from collector.app import run
 
-    raise typer.Exit(run(load(config)))
+    given = {f"{ENVIRONMENT}{key}": value for key, value in (("ROLE", role), ("SHARDS", shards)) if value}
+    raise typer.Exit(run(load(config, {**os.environ, **given})))
 
 
 @app.command("sample-config")

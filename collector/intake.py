@@ -190,6 +190,9 @@ class Intake:
             yield
         except StorageError as wrong:
             self._in_trouble(wrong)
+        except Fenced as fenced:
+            assert self._share is not None
+            self._share.lost(fenced)
         except Exception:  # A mistake of ours must not stop the intake of all agents.
             log.exception(event, **facts)
 

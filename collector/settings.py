@@ -17,12 +17,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from collector.shards import parsed
 from forewarn.bus import Broker
 from forewarn.sample import STANDS
 from forewarn.settings import Duration, Secret, Size, read_file
 from forewarn.telemetry import Level
 
 ENVIRONMENT = "FOREWARN_COLLECTOR__"
+SHORTEST_LEASE = 1.0
 _HOUR = 3600.0
 _DAY = 86400.0
 
@@ -286,6 +288,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Role,
         Meta(description="`all`, or one of `ingest` and `web` in several processes (needs PostgreSQL and InfluxDB)."),
     ] = Role.ALL
+    shards: Annotated[
+        str,
+        Meta(
+            description="With `role: ingest`: `auto` shares the 64 shards evenly, `00-1f,3c` takes these and no other."
+        ),
+    ] = "auto"
+    lease: Annotated[
+        Duration,
+        Meta(description="With `role: ingest`: how long a silent process keeps its shards; the same in every process."),
+    ] = Duration(15.0)
     broker: Annotated[Broker, Meta(description="The MQTT broker that agents publish to.")]
     database: Annotated[Database, Meta(description="Journal, register and tickets.")] = Database()
     series: Annotated[Series, Meta(description="The values themselves.")] = Series()
@@ -297,6 +309,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log: Annotated[Log, Meta(description="The log goes to standard error.")] = Log()
 
     def __post_init__(self) -> None:
+        try:
+            parsed(self.shards)
+        except ValueError as wrong:
+            raise ValueError("shards", f"`shards`: {wrong}") from wrong
+        if self.lease < SHORTEST_LEASE:
+            raise ValueError("lease", f"`lease` is {SHORTEST_LEASE:g} s at least")
         if self.role is Role.ALL:
             return
         missing = [] if self.database.address() else ["PostgreSQL (`database.url`)"]

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -36,15 +37,22 @@ from forewarn.wire import SHARDS
 
 log = Log(__name__)
 
-MakeShardEngine = Callable[[int], MakeEngine]
-"""What makes the engine of a shard."""
+
+class Engines(Protocol):
+    """Makes the engines of shards."""
+
+    def of(self, shard: int) -> MakeEngine:
+        """What makes the engine of a shard."""
+
+    def forget(self, shards: Collection[int]) -> None:
+        """The engines of these shards were dropped."""
 
 
 class ShardRules:
     """Implements `collector.lanes.LaneProjection`.
 
     Args:
-        make: makes the engines.
+        engines: makes them.
         databases: a PostgreSQL.
         journal: shared with other processes.
         tenure: proves what is held.
@@ -58,7 +66,7 @@ class ShardRules:
 
     def __init__(
         self,
-        make: MakeShardEngine,
+        engines: Engines,
         *,
         databases: Databases,
         journal: SharedJournal,
@@ -68,7 +76,7 @@ class ShardRules:
         monotonic: Callable[[], float] = time.monotonic,
         unable: Unable | None = None,
     ) -> None:
-        self._make = make
+        self._engines = engines
         self._databases = databases
         self._journal = journal
         self._tenure = tenure
@@ -113,7 +121,9 @@ class ShardRules:
         prove = partial(self._tenure.prove, fences={shard: fences[shard]})
         kept = ShardSnapshots(self._databases.journal, shard, prove)
         of = OfShard(self._journal, shard)
-        return Lane(self._make(shard), of, kept, every=self._every, monotonic=self._monotonic, unable=self._unable)
+        return Lane(
+            self._engines.of(shard), of, kept, every=self._every, monotonic=self._monotonic, unable=self._unable
+        )
 
     def let_go(self, shards: Collection[int]) -> None:
         """See LaneProjection."""
@@ -128,6 +138,7 @@ class ShardRules:
                     lane.save()
                 except Fenced as fenced:
                     log.info("the state of a shard's rules is not kept", why=str(fenced))
+        self._engines.forget(shards)
 
     def apply(self, given: Given) -> None:
         """See LaneProjection.

@@ -9,7 +9,7 @@ Errors:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,7 @@ class SeriesStore(Protocol):
         """Flushes and lets go."""
 
 
+@runtime_checkable
 class SharedStore(Protocol):
     """A store that several processes write to: it keeps no cursor of theirs."""
 
