@@ -134,10 +134,14 @@ class Delivery:
     def _standing(self) -> str:
         return f"{self.committed} of {self.spool.standing}; {self.uplink.status}; collector {self.collector.state}"
 
-    def proven(self) -> int:
-        """How many records were spooled, each of which is in the journal once, in order, with its hash."""
-        ledger = [tuple(line.split()) for line in self._ledger.read_text().splitlines()]
-        kept: list[tuple[str, str, str]] = []
+    def ledger(self) -> list[tuple[str, int, str]]:
+        """Every record the spool ever took: (epoch, seq, hash)."""
+        lines = (line.split() for line in self._ledger.read_text().splitlines())
+        return [(epoch, int(seq), chained) for epoch, seq, chained in lines]
+
+    def kept(self) -> list[tuple[str, int, str]]:
+        """Every record in the journal, in its order."""
+        kept: list[tuple[str, int, str]] = []
         after = 0
         while entries := self.journal.read(after, 500):
             after = entries[-1].position
@@ -145,7 +149,12 @@ class Delivery:
                 if entry.received is not None:
                     records = entry.received.block.records
                     taken = [record for record in records if entry.first <= record.seq <= entry.last]
-                    kept += [(entry.epoch, str(record.seq), record.hash) for record in taken]
+                    kept += [(entry.epoch, record.seq, record.hash) for record in taken]
+        return kept
+
+    def proven(self) -> int:
+        """How many records were spooled, each of which is in the journal once, in order, with its hash."""
+        ledger, kept = self.ledger(), self.kept()
         self.databases.close()
         assert kept == ledger
         return len(ledger)
