@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from forewarn.demo import ber, recordings
+from forewarn.demo import ber, recordings, wires
 from forewarn.demo.courses import DAY, HOUR, Course, daily, line, noise, scaled, since, total, wandering
 
 SITE, AGENT = "harbour", "harbour-agent"
@@ -35,20 +35,17 @@ _CAMERAS = ("cam-gate-1", "cam-yard-2", "cam-dock-3", "cam-hall-4")
 _OFFICE, _RECORDER, _SERVER, _SWITCH, _SUPPLY = "cam-office-5", "nvr-1", "srv-1", "sw-1", "ups-1"
 
 
-def _port(number: int) -> dict[str, str]:
-    return {"switch": _SWITCH, "switch_port": f"GigabitEthernet1/0/{number}"}
-
-
 _LINKS: dict[str, dict[str, str]] = {
     **{
-        name: {**_port(number), "recorder": _RECORDER, "recorder_channel": str(number)}
+        name: {"recorder": _RECORDER, "recorder_channel": str(number)}
         for number, name in enumerate((*_CAMERAS, _OFFICE), 1)
     },
-    _RECORDER: {**_port(6), "ups": _SUPPLY},
-    _SERVER: {**_port(7), "ups": _SUPPLY},
-    _SWITCH: {"ups": _SUPPLY},
+    **{name: {"ups": _SUPPLY} for name in (_RECORDER, _SERVER, _SWITCH)},
 }
-"""Cameras on ports 1 to 5, the recorder on 6, the server on 7; the UPS powers all that stands in the rack."""
+"""The UPS powers all that stands in the rack. Who hangs on which port of the switch, the agent finds."""
+PORTS = {name: number for number, name in enumerate((*_CAMERAS, _OFFICE, _RECORDER, _SERVER), 1)}
+"""Where they are plugged into the switch; nobody is told, but the switch has learnt it."""
+_OUT = 24
 
 
 class Drive(NamedTuple):
@@ -160,8 +157,8 @@ def _camera(name: str, seed: float, begun: int) -> Simulated:
     dark = ((begun - 3 * DAY - 2 * HOUR, begun - 3 * DAY - HOUR),) if name == "cam-yard-2" else ()
     return Simulated(
         name,
-        recordings.packaged("camera/hikvision", [_HIK_CAMERA]),
-        _told_by("camera/hikvision"),
+        recordings.packaged("camera/hikvision", [_HIK_CAMERA]) | wires.mac_of_camera(PORTS[name]),
+        f"{_told_by('camera/hikvision')}, with another MAC address",
         [
             *_reached(seed),
             Moving("host", "", "cpu_percent", lambda t: float(round(busy(t)))),
@@ -219,10 +216,11 @@ def _recorder(begun: int) -> Simulated:
 
     objects = recordings.packaged("camera/hikvision-network-video-recorder", [_HIK_RECORDER])
     objects[f"{_DISKS}.1.2.1.0"] = ber.value(ber.OCTETS, _VOLUME)
+    objects[wires.NAME] = ber.value(ber.OCTETS, _RECORDER)
     return Simulated(
         _RECORDER,
         objects,
-        f"{_told_by('camera/hikvision-network-video-recorder')}, with another name for its disk",
+        f"{_told_by('camera/hikvision-network-video-recorder')}, with another name for itself and its disk",
         [
             *_reached(30),
             Moving("device", "", "uptime_seconds", booted),
@@ -240,9 +238,9 @@ def _recorder(begun: int) -> Simulated:
 
 
 def _switch(begun: int, flows: list[Course]) -> Simulated:
-    """Cameras on ports 1 to 5, the recorder on 6, the server on 7, the way out on 24."""
+    """Cameras on ports 1 to 5, the recorder on 6, the server on 7, the way out on 24; it knows all of them."""
     objects = recordings.packaged("network/switch/h3c-e528-1", [_IF, _IFX, "1.3.6.1.2.1.17.1", "1.3.6.1.2.1.47.1.1"])
-    objects |= recordings.own("poe.overlay.snmprec")
+    objects |= recordings.own("poe.overlay.snmprec") | _wires()
     booted = since(begun - 200 * DAY)
     out = daily(2.4e6, swing=1.5e6, rough=0.3e6, seed=44)
     sums, small = total(flows), daily(60e3, swing=20e3, rough=9e3, seed=45)
@@ -263,8 +261,19 @@ def _switch(begun: int, flows: list[Course]) -> Simulated:
             Moving("interface", name, "out_bits_per_second", outwards),
         ]
         drives += [_counted(f"{_IFX}.6.{port}", inwards), _counted(f"{_IFX}.10.{port}", outwards)]
-    origin = f"{_told_by('network/switch/h3c-e528-1')}, with links and PoE written over it"
+    origin = f"{_told_by('network/switch/h3c-e528-1')}, with links, PoE and who is plugged in written over it"
     return Simulated(_SWITCH, objects, origin, moving, drives)
+
+
+def _wires() -> dict[str, bytes]:
+    """What the switch has learnt: the cameras by their addresses, recorder and server by their own word."""
+    cameras = {PORTS[name]: [wires.camera(PORTS[name])] for name in _CAMERAS}
+    spoken = {
+        PORTS[_RECORDER]: wires.Spoken("94:e1:ac:00:00:06", _RECORDER),
+        PORTS[_SERVER]: wires.Spoken("00:50:56:87:2f:14", "SM-PMDA"),
+        _OUT: wires.Spoken("38:91:d5:fb:74:2c", "core", forwards=True),
+    }
+    return wires.known(cameras | {PORTS[_OFFICE]: ["00:16:6c:91:07:b1"], _OUT: wires.beyond(12)}, spoken)
 
 
 def _supply(begun: int) -> Simulated:
