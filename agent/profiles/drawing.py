@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from agent.profiles import instances
 from agent.profiles.conversion import Converter, Scales, code, converter, plain_of
 from agent.profiles.files import formula_of
-from agent.profiles.language import COUNTERS, Column, Group, Profile
+from agent.profiles.language import COUNTERS, Column, Group, Label, Profile
 from agent.profiles.plan import DEVICE_FIELDS, Count, Gathered, Known, Plan, Read, Seldom, Sum
 from agent.snmp.session import Misread, Runaway, Session, Value
 from forewarn.vocabulary import TABLES, Source
@@ -92,6 +92,8 @@ async def _rows(
 def _walked(profile: Profile) -> set[str]:
     """The columns that decide which rows there are, and those that are taken as a whole."""
     walked = {str(group.row_column()) for group in profile.tables}
+    for label in (label for group in profile.tables for label in group.label if isinstance(label, Label)):
+        walked |= {str(label.order_of), str(label.oid)} if label.order_of is not None else set()
     for link in (link for group in profile.groups() for link in group.links() if link.take):
         walked.add(str(link.oid))
         if link.where is not None:

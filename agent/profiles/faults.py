@@ -23,7 +23,7 @@ from agent.profiles.language import (
     Where,
 )
 from forewarn.settings import Marked, Wrong
-from forewarn.vocabulary import TABLES, misnamed, nearest
+from forewarn.vocabulary import TABLES, DeviceKind, misnamed, nearest
 
 _INDEX = re.compile(r"index(\.[1-9][0-9]*(-([1-9][0-9]*)?)?)?(\.text)?")
 _DIGITS = re.compile("[0-9]+")
@@ -32,6 +32,10 @@ _SCALED = ("gauge", "text", "timeticks")
 
 def faults(profile: Profile) -> Iterator[Wrong]:
     """Every mistake in a profile."""
+    if profile.kind is DeviceKind.AGENT:
+        yield profile.id.wrong(
+            "`kind: agent` is the agent itself, which nobody polls: give what the device is, or `other`"
+        )
     for condition in profile.match.conditions() if profile.match else ():
         yield from _wrong_condition(profile, condition)
     for group in profile.scalars:
@@ -136,7 +140,11 @@ def _wrong_rows(group: Group) -> Iterator[Wrong]:
     for label in group.label:
         if isinstance(label, Label):
             yield from _wrong_oid(label.oid)
-            yield from _wrong_path(label.path(), label.oid)
+            yield from _wrong_oid(label.order_of)
+            if label.order_of is None:
+                yield from _wrong_path(label.path(), label.oid)
+            elif label.path():
+                yield label.order_of.wrong("a label goes by `by` or by `order_of`, not by both")
         else:
             yield from _wrong_step(label)
 

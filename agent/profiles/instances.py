@@ -30,7 +30,8 @@ def named(group: Group, rows: Iterable[str], got: Known) -> dict[str, str]:
     found = [row for row in rows if kept(group.where, row, got)]
     if group.instance is not None:
         return dict.fromkeys(found[:1], group.instance)
-    names = {row: _label(group, row, got) for row in found}
+    ordered = [_in_order(label, got) for label in group.label if isinstance(label, Label) and label.order_of]
+    names = {row: f"{group.prefix}{_label(group, row, got, ordered)}" for row in found}
     seen: dict[str, int] = {}
     for name in names.values():
         seen[name] = seen.get(name, 0) + 1
@@ -41,7 +42,7 @@ def objects(group: Group, row: str) -> Iterator[str]:
     """The objects of this row itself that tell whether it is kept and what it is called."""
     for label in group.label:
         if isinstance(label, Label):
-            yield from _first(label.path()[0], row)
+            yield from _first(label.order_of or label.path()[0], row)
         else:
             yield from _first(label, row)
     if group.where is not None:
@@ -53,7 +54,7 @@ def objects(group: Group, row: str) -> Iterator[str]:
 
 def wanted(group: Group, row: str, got: Known) -> Iterator[str]:
     """The objects of other rows and tables that come next on the ways from this row, one step further."""
-    ways = [(label.path(), str(label.oid)) for label in group.label if isinstance(label, Label)]
+    ways = [(label.path(), str(label.oid)) for label in group.label if isinstance(label, Label) and label.path()]
     ways += [(link.path(), str(link.oid)) for link in group.links() if link.by]
     for path, oid in ways:
         for at, step in enumerate([*path[1:], oid], 1):
@@ -115,9 +116,22 @@ def _as_index(value: Value | None) -> str | None:
     return text if re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) and text != "0" else None
 
 
-def _label(group: Group, row: str, got: Known) -> str:
+def _in_order(label: Label, got: Known) -> dict[str, str]:
+    """Each different value of the column that a label goes by → the name in its place, or nothing at all."""
+    ranked, names = (
+        [words(value) for oid, value in got.items() if oid.startswith(f"{column}.")]
+        for column in (label.order_of, label.oid)
+    )
+    ranked = list(dict.fromkeys(ranked))
+    return dict(zip(ranked, names, strict=True)) if len(ranked) == len(names) == len(set(names)) else {}
+
+
+def _label(group: Group, row: str, got: Known, ordered: Sequence[Mapping[str, str]]) -> str:
+    left = iter(ordered)
     for label in group.label:
-        if isinstance(label, Label):
+        if isinstance(label, Label) and label.order_of is not None:
+            found = next(left).get(words(got.get(f"{label.order_of}.{row}", b"")), "")
+        elif isinstance(label, Label):
             place = led(label.path(), row, got)
             shown = got.get(f"{label.oid}.{place}") if place is not None else None
             found = words(shown) if shown is not None else ""

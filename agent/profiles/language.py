@@ -141,10 +141,14 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `by` begins with `index.N` (one part of this row's index), `index` (all of it), `index.N-M` or `index.N-` (some
     parts), or a column of this row, whose value it is; each further OID is a column, whose value in the row found so
     far is the index of the next.
+
+    With `order_of`, a column of this row, nothing leads there: the n-th different value of that column belongs to the
+    n-th row of `oid`, provided that there are as many of the one as of the other.
     """
 
     oid: Marked
-    by: Marked | list[Marked]
+    by: Marked | list[Marked] = []
+    order_of: Marked | None = None
 
     def path(self) -> list[Marked]:
         """`by` as a list."""
@@ -162,7 +166,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `columns` are fields of the vocabulary; `raw` are further columns for formulas only. In `tables`: `rows` is the
     column whose rows exist (the first column of all when left out), `label` names an instance (columns of this row,
     parts of its index, names from other tables, in order of preference), else its index, of which `index_trim` is
-    cut off the end; `instance` fixes the name (of scalars, or where one row is kept). `id` is what a profile that
+    cut off the end, with `prefix` before it; `instance` fixes the name (of scalars, or where one row is kept). `id` is what a profile that
     extends this one calls the group by; left out, it is the table. `every` is for all its columns. An `optional` group
     leaves out the rows of which the device has no object at all, instead of nulls. `replace` and `without` are for such a profile:
     the group in place of the inherited one, or without some of its columns.
@@ -176,6 +180,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: Marked | None = None
     label: list[Marked | Label] = []
     index_trim: str = ""
+    prefix: str = ""
     where: Where | None = None
     instance: str | None = None
     every: Duration | None = None

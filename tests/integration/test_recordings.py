@@ -89,6 +89,47 @@ def test_a_supply_of_ruijie_whose_line_has_failed_is_critical():
     assert supplies["Power supply 3"] == {"status": 2.0, "status_code": 7.0}
 
 
+def polled(profile: str, *changes: tuple[str, str]) -> dict[str, Any]:
+    """The values of a recording with some lines in the place of others; an empty one takes its line away."""
+    text = (RECORDINGS / f"{profile}.snmprec").read_text()
+    for line, other in changes:
+        assert f"{line}\n" in text
+        text = text.replace(f"{line}\n", f"{other}\n" if other else "")
+    with Responder() as responder:
+        values: dict[str, Any] = polled_twice(responder.add(text), "")["first"]["values"]
+    return values
+
+
+def test_disks_of_synology_without_smart_leave_the_others_under_the_names_of_their_devices():
+    rows = "1.3.6.1.4.1.6574.5.1.1"
+    gone = [(f"{rows}.{column}.8|{kind}", "") for column, kind in ((2, "4|/dev/sdd"), (4, "2|5"), (8, "2|0"))]
+    disks = polled("storage.synology", *gone)["disk"]
+    assert disks["/dev/sdb"]["reallocated_sectors"] == 48.0, "four disks and three devices: nobody knows which is which"
+    assert "reallocated_sectors" not in disks["Disk 2"]
+
+
+def test_a_battery_of_eaton_that_failed_is_critical_whatever_its_charging_says():
+    battery = "1.3.6.1.4.1.534.1.2"
+    well = (f"{battery}.5.0|2|8", f"{battery}.5.0|2|3")
+    assert polled("ups.eaton", well)["ups"][""]["battery_status"] == 0.0
+    assert polled("ups.eaton", well, (f"{battery}.7.0|2|2", f"{battery}.7.0|2|1"))["ups"][""]["battery_status"] == 2.0
+    assert polled("ups.eaton", well, (f"{battery}.8.0|2|2", f"{battery}.8.0|2|1"))["ups"][""]["battery_status"] == 2.0
+    older = polled("ups.eaton", well, (f"{battery}.7.0|2|2", ""), (f"{battery}.8.0|2|2", ""))
+    assert older["ups"][""]["battery_status"] == 0.0
+
+
+def test_an_apc_in_its_self_test_is_not_on_battery():
+    cause, state, test = (f"1.3.6.1.4.1.318.1.1.1.{tail}.0|2" for tail in ("3.2.5", "4.1.1", "7.2.3"))
+    in_test = (f"{cause}|4", f"{cause}|9")
+    assert polled("ups.apc")["ups"][""]["on_battery"] == 1.0
+    assert polled("ups.apc", in_test)["ups"][""]["on_battery"] == 0.0
+    assert polled("ups.apc", in_test, (f"{state}|3", f"{state}|2"))["ups"][""]["on_battery"] == 0.0
+    silent = (f"{cause}|4", "")
+    assert polled("ups.apc", silent)["ups"][""]["on_battery"] == 1.0
+    assert polled("ups.apc", silent, (f"{test}|1", f"{test}|4"))["ups"][""]["on_battery"] == 0.0
+    assert polled("ups.apc", silent, (f"{test}|1", ""))["ups"][""]["on_battery"] == 1.0
+
+
 @pytest.mark.parametrize("profile", sorted(shipped()))
 def test_every_recording_says_where_it_is_from(profile):
     first = (RECORDINGS / f"{profile}.snmprec").read_text().splitlines()[0]

@@ -23,6 +23,15 @@ def refused(text: str) -> str:
         (HEAD + "matsch: {}\n", "x.yaml:4:1: unknown key `matsch`; did you mean `match`?"),
         ("id: x\nkind: camra\nsrc: a\n", "x.yaml:2:7: `kind`: `camra` is none of"),
         (
+            "id: x\nkind: agent\nsrc: a\n",
+            "`kind: agent` is the agent itself, which nobody polls: give what the device is",
+        ),
+        (
+            HEAD + "tables:\n- {table: disk, src: a, label: [{oid: 1.3.6.2, by: index, order_of: 1.3.6.3}],"
+            " columns: {media_errors: {oid: 1.3.6.1, type: gauge}}}\n",
+            "a label goes by `by` or by `order_of`, not by both",
+        ),
+        (
             HEAD + "scalars:\n" + COLUMN + "      cpu_percnt: {oid: 1.3.6.1, type: gauge}\n",
             "x.yaml:8:7: table `host` has no field `cpu_percnt`; did you mean `cpu_percent`?",
         ),
