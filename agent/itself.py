@@ -16,10 +16,13 @@ from agent.polling.poller import Poller, Trouble
 from agent.reading import Clock, Reading, Sink
 from agent.traps.state import HearsTraps
 from agent.traps.state import State as TrapState
+from forewarn.manifest import Manifest
+from forewarn.telemetry import Log
 from forewarn.vocabulary import TABLES, DeviceKind, Source
 from forewarn.wire import Shape, TableShape
 
 STATUS = "status.json"
+log = Log(__name__)
 LOOK = 2.0
 """Seconds between two writings of the status file."""
 _FIELDS = list(TABLES["agent"].fields)
@@ -55,6 +58,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When the collector was last heard, Unix milliseconds; 0: not since the agent started."""
     traps: TrapState | None = None
     """How hearing traps goes; None where it is off."""
+    manifest: Manifest | None = None
+    """The newest proof of what the spool numbered in this epoch; None before the first hour."""
     clock_ahead: float | None = None
     """Seconds by which this machine's clock is ahead of the collector's; None: it did not say."""
 
@@ -82,6 +87,7 @@ class Itself:
         self._clock = clock
         self.traps: HearsTraps | None = None
         self._before: tuple[float, float, int] | None = None
+        self._unwritten = ""
 
     def status(self) -> Status:
         """How everything stands."""
@@ -105,6 +111,7 @@ class Itself:
             rewinds=sending.rewinds,
             forged=sending.forged,
             answered=sending.answered,
+            manifest=standing.manifest,
             clock_ahead=sending.clock_ahead,
             troubled=self._poller.troubled(),
             traps=self.traps.state if self.traps is not None else None,
@@ -143,8 +150,14 @@ class Itself:
         try:
             draft.write_bytes(msgspec.json.format(msgspec.json.encode(self.status())) + b"\n")
             draft.replace(self._file)
-        except OSError:
-            return  # A full disk says so elsewhere; the old file shows by its time that it is old.
+        except OSError as wrong:  # The old file shows by its time that it is old.
+            if not self._unwritten:
+                log.warning("status is not written", why=str(wrong), advice="make room; polling and delivery go on")
+            self._unwritten = str(wrong)
+            return
+        if self._unwritten:
+            log.info("status is written again", after=self._unwritten)
+            self._unwritten = ""
 
 
 def _resident() -> float | None:

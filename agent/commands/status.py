@@ -147,6 +147,8 @@ def _shown(found: Found) -> Iterator[str]:
     else:
         yield f"{who} does not run, or not here: its last word is {spoken.span(found.age)} old."
         yield f"What follows is how it stood then. Times are {spoken.zone()}."
+        if Path(f"/proc/{found.status.pid}").exists():
+            yield f"Process {found.status.pid} is there all the same: if it is the agent, its folder cannot be written."
     yield ""
     yield from _consent(found)
     yield ""
@@ -195,6 +197,10 @@ def _delivery(found: Found) -> Iterator[str]:
     count = "1 record" if said.records == 1 else f"{said.records:,} records"
     numbers = f"{said.oldest:,} to {said.head:,}" if said.records > 1 else f"{said.head:,}"
     yield f"waiting    {f'{count} ({spoken.size(said.bytes)}), number {numbers}' if said.records else 'nothing'}"
+    if said.manifest is not None:
+        manifest = said.manifest
+        dropped = f", {manifest.lost:,} dropped" if manifest.lost else ""
+        yield f"proof      of records {manifest.first:,} to {manifest.last:,} is sent with them{dropped}"
     if departed.left:
         confirmed = spoken.hour(departed.confirmed, departed.left) if departed.confirmed else "never"
         yield f"last left  {spoken.instant(departed.left)}, last confirmed {confirmed}"

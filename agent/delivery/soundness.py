@@ -11,6 +11,7 @@ Errors:
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterable
 
@@ -66,7 +67,9 @@ def _opened(body: bytes) -> Record | None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether SQLite could not write for want of room or of a working disk: waiting may help."""
+    """Whether nothing can be written for want of room or of a working disk: waiting may help."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 

@@ -214,7 +214,7 @@ class Spool:
             try:
                 self._epochs.open()
                 break
-            except sqlite3.OperationalError as wrong:
+            except (sqlite3.OperationalError, OSError) as wrong:
                 if not is_full(wrong) or self._ending.wait(RETRY):
                     raise
                 if not self._stuck:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from forewarn import consent as consents
 from tests import servers
-from tests.agents import signed, until, write_consent
+from tests.agents import ScriptedCollector, signed, until, write_consent
 from tests.e2e.test_agent_run import Site, devices, listening, site
 
 __all__ = ["site"]
@@ -24,6 +25,8 @@ def shifted():
 time.time_ns = shifted
 """
 HOUR = 3600
+INTERVAL = 0.5
+"""Seconds between two polls of the site's camera."""
 
 
 def test_a_clock_set_an_hour_forward_and_back_costs_no_record_and_no_delay(
@@ -42,8 +45,10 @@ def test_a_clock_set_an_hour_forward_and_back_costs_no_record_and_no_delay(
         for seconds, jumps in ((HOUR, 1), (0, 2)):
             shift.write_text(str(seconds))
             until(lambda jumps=jumps: len(named(site)) == jumps)  # type: ignore[misc]
-            before = len(collector.taken)
-            until(lambda before=before: len(collector.taken) > before + 6, timeout=10)  # type: ignore[misc]
+            before, began = polls(collector), time.monotonic()
+            until(lambda before=before: polls(collector) > before + 4, timeout=10)  # type: ignore[misc]
+            slots = (time.monotonic() - began) / INTERVAL
+            assert polls(collector) - before <= slots + 3, "no poll is made up for"
         assert site.stop() == 0
         assert named(site) == [HOUR, -HOUR]
         seqs = [record.seq for _, record in collector.taken]
@@ -53,6 +58,25 @@ def test_a_clock_set_an_hour_forward_and_back_costs_no_record_and_no_delay(
         assert collector.wrong == []
         times = [record.t for _, record in collector.taken]
         assert max(times) - min(times) > HOUR * 1000, "the records carry the time of day of the machine"
+
+
+def polls(collector: ScriptedCollector) -> int:
+    with collector.lock:
+        return sum(record.device == "cam-1" for _, record in collector.taken)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/St_Johns", "Nowhere/Wrong"])
+def test_a_machine_in_a_wrong_time_zone_tells_the_same_moments(
+    site: Site, broker: servers.Mosquitto, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    with listening(broker.port) as collector:
+        site.start()
+        until(lambda: polls(collector) >= 2, (site.folder / "log").read_text)
+        assert site.stop() == 0
+        now = int(time.time() * 1000)
+        assert all(abs(record.t - now) < 60_000 for _, record in collector.taken)
+        assert named(site) == []
 
 
 def named(site: Site) -> list[int]:
