@@ -6,6 +6,7 @@ Errors: none; a part that cannot be read leaves its values null, and says why on
 from __future__ import annotations
 
 import asyncio
+import math
 import platform
 import re
 import socket
@@ -49,6 +50,8 @@ class Wanted(NamedTuple):
 
 
 _USUAL = Wanted()
+_TELL_AGAIN = 86400.0
+"""Seconds after which an inventory that did not change is told all the same."""
 
 
 class Host:
@@ -96,10 +99,11 @@ class Host:
             self._parts.append(Smart(asking, self._files, clock.monotonic, every=wanted.smart_every))
         self._at: float | None = None
         self._told: dict[str, str] = {}
+        self._told_at = -math.inf
         self._complained: set[Unread] = set()
 
     def read(self) -> list[Reading | Happening]:
-        """One reading, and the inventory when it is new or changed. Blocks for milliseconds."""
+        """One reading, and the inventory when it is new, changed or a day old. Blocks for milliseconds."""
         begun, at = self._clock.now(), self._clock.monotonic()
         seconds = at - self._at if self._at is not None else None
         self._at = at
@@ -111,8 +115,8 @@ class Host:
         shape, values = _shaped(tables)
         items: list[Reading | Happening] = [Reading(begun + int(took * 500), self.name, shape, values)]
         told = {**self._inventory(), **self._links}
-        if told != self._told:
-            self._told = told
+        if told != self._told or at - self._told_at >= _TELL_AGAIN:
+            self._told, self._told_at = told, at
             items.append(Happening(begun, self.name, "inventory", shape, told))
         self._complain()
         return items

@@ -236,12 +236,17 @@ def test_what_the_system_does_not_tell_is_null_and_never_0(tmp_path):
     assert ("host", "", "memory_used_percent") in values
 
 
-def test_the_inventory_is_told_once_and_says_what_the_machine_is(tmp_path):
+def test_the_inventory_is_told_once_a_day_and_says_what_the_machine_is(tmp_path):
     put(tmp_path, "/sys/class/dmi/id/product_name", "PowerEdge T150\n")
-    host = told_host(tmp_path, ToldSystem())
+    clock = SteppedClock()
+    host = told_host(tmp_path, ToldSystem(), clock)
     inventory = [item for item in host.read() if isinstance(item, Happening)]
     assert [(item.kind, item.text["model"]) for item in inventory] == [("inventory", "PowerEdge T150")]
-    assert [item for item in host.read() if isinstance(item, Happening)] == []
+    told_at = []
+    for hour in range(50):
+        told_at += [hour for item in host.read() if isinstance(item, Happening)]
+        clock.step(3600)
+    assert told_at == [24, 48]
 
 
 def test_parts_that_tell_of_one_row_complete_each_other():
