@@ -22,10 +22,12 @@ from sqlalchemy import select
 from collector import tables
 from collector.database import Databases, StorageError, reading
 from collector.deadletter import DeadLetters, Letter, NoSuchLetter, State
+from collector.doctor.running import asked
 from collector.opening import open_databases
 from collector.proofs import Cause
 from collector.settings import load
 from collector.verify import Account, Problem, Stretch, verify
+from collector.witness import adopt
 from forewarn.consent import instant, milliseconds
 from forewarn.settings import told
 
@@ -46,6 +48,7 @@ def join(app: typer.Typer) -> None:
     """Adds these commands to those of `forewarn collector`."""
     app.command("verify")(verify_command)
     app.add_typer(_DEAD)
+    app.command("adopt-journal")(adopt_journal)
 
 
 @contextlib.contextmanager
@@ -168,6 +171,17 @@ def _as_json(account: Account) -> dict[str, Any]:
         "problems": [one._asdict() for one in account.problems],
         "problems_in_all": _count(account),
     }
+
+
+def adopt_journal(config: Config = _CONFIG) -> None:
+    """Take a journal up that was replaced or restored from a copy: all it holds is applied. The collector must not run."""
+    settings = load(config)
+    if asked(settings.api).checks is not None:
+        print("forewarn collector: the collector runs here: stop it first", file=sys.stderr)
+        raise typer.Exit(WRONG)
+    with _opened(config) as opened:
+        count, first = adopt(opened)
+    print(f"{count} entries of the journal now begin at position {first}: start the collector, and it applies them.")
 
 
 @_DEAD.command("list")

@@ -32,6 +32,7 @@ from collector.shards import parsed
 from collector.shared_journal import SharedJournal
 from collector.snapshots import Snapshots
 from collector.tickets.book import Book
+from collector.witness import Witness
 from forewarn.bus import Bus
 from rules.engine import Engine
 from rules.ruleset import Ruleset
@@ -140,7 +141,8 @@ def alone(around: Around) -> Ingest:
         unable=letters,
     )
     series = SeriesProjection(adapters.store, unable=letters)
-    projections = Projections([Runner(journal, series), Runner(journal, evaluation)])
+    witness = Witness(databases.journal, databases.service, monotonic=clock.monotonic)
+    projections = Projections([Runner(journal, series, witness=witness), Runner(journal, evaluation, witness=witness)])
     return Ingest(
         journal=journal,
         intake=intake,
@@ -182,7 +184,8 @@ def shared(around: Around) -> Ingest:
         unable=letters,
     )
     series = ShardSeries(store, databases.service, leases, monotonic=clock.monotonic, unable=letters)
-    projections = Projections([LaneRunner(journal, series, leases), LaneRunner(journal, rules, leases)])
+    witness = Witness(databases.journal, databases.service, monotonic=clock.monotonic)
+    projections = Projections([LaneRunner(journal, part, leases, witness=witness) for part in (series, rules)])
     return Ingest(
         journal=journal,
         intake=intake,

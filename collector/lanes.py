@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from collector.entry import Entry
 from collector.leases import Fenced, Fences, Tenure
 from collector.projections import ENTRIES, GATHER, WAKE, Progress, Turner
 from collector.shared_journal import SharedJournal, attests
+from collector.witness import Witness
 from forewarn.bus import Backoff
 
 BEHIND_ENTRIES = 500
@@ -70,6 +72,7 @@ class LaneRunner(Turner):
         tenure: says what is held.
         gather: seconds to wait, when level, for more entries: many at once cost far less than one by one.
         backoff: the pauses after failures.
+        witness: knows whether the cursors are of this journal.
     """
 
     def __init__(
@@ -80,11 +83,13 @@ class LaneRunner(Turner):
         *,
         gather: float = GATHER,
         backoff: Backoff | None = None,
+        witness: Witness | None = None,
     ) -> None:
         super().__init__(projection.name, gather=gather, backoff=backoff)
         self._journal = journal
         self._lanes = projection
         self._tenure = tenure
+        self._witness = witness
         self._places: dict[int, _Place] = {}
 
     @property
@@ -115,6 +120,8 @@ class LaneRunner(Turner):
         new = [shard for shard in held if shard not in self._places][:TAKEN_UP_AT_ONCE]
         if not new:
             return
+        if self._witness is not None:
+            self._witness.check(self.name)
         self._tenure.serve(self.name, [*self._places, *new])
         cursors = self._lanes.take_up({shard: held[shard] for shard in new})
         taken = self._journal.newest()
@@ -158,6 +165,9 @@ class LaneRunner(Turner):
         entries = {shard: stretch.entries for shard, stretch in given.items() if stretch.entries}
         if entries:
             self._lanes.apply(entries)
+            if self._witness is not None:
+                newest = max((of[-1] for of in entries.values()), key=attrgetter("position"))
+                self._witness.seen(self.name, newest.position, newest.arrived)
         for shard, stretch in given.items():
             self._places[shard].read = max(self._places[shard].read, stretch.upto)
         self._well()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from collector.entry import Entry, Journal, Projection
+from collector.witness import REMEDY, Witness
 from forewarn.bus import Backoff
 from forewarn.telemetry import Log
 
@@ -100,14 +101,22 @@ class Runner(Turner):
         projection: what it runs; nobody else calls it from now on.
         gather: see Turner.
         backoff: see Turner.
+        witness: knows whether the cursor is of this journal.
     """
 
     def __init__(
-        self, journal: Journal, projection: Projection, *, gather: float = GATHER, backoff: Backoff | None = None
+        self,
+        journal: Journal,
+        projection: Projection,
+        *,
+        gather: float = GATHER,
+        backoff: Backoff | None = None,
+        witness: Witness | None = None,
     ) -> None:
         super().__init__(projection.name, gather=gather, backoff=backoff)
         self._journal = journal
         self._projection = projection
+        self._witness = witness
         self._cursor = 0
         self._placed = False
 
@@ -119,6 +128,8 @@ class Runner(Turner):
 
     def _turn(self) -> None:
         if not self._placed:
+            if self._witness is not None:
+                self._witness.check(self.name)
             self._cursor, self._placed = self._projection.cursor(), True
         if not self._journal.wait(self._cursor, WAKE):
             self._check_beyond()
@@ -133,11 +144,13 @@ class Runner(Turner):
         head = self._journal.head()
         if self._cursor > head:
             what = f"{self._projection.name} has the journal up to {self._cursor}, which ends at {head}"
-            raise Beyond(f"{what}: it was replaced or restored. Restore both from one time, or make this one anew")
+            raise Beyond(f"{what}: it was replaced or restored. {REMEDY}")
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         self._projection.apply(entries)
         self._cursor = entries[-1].position
+        if self._witness is not None:
+            self._witness.seen(self.name, self._cursor, entries[-1].arrived)
         self._well()
 
     def _fail(self, wrong: Exception) -> None:
