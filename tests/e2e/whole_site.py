@@ -48,7 +48,7 @@ POWER = Shape(
 )
 
 
-def give_consent(folder: Path, run: Run) -> str:
+def give_consent(folder: Path, run: Run, *more: Source) -> str:
     """Signs a consent that reaches ten days back, gives it to both sides, and returns the public key."""
     private, public = new_key()
     now = int(time.time() * 1000)
@@ -57,7 +57,7 @@ def give_consent(folder: Path, run: Run) -> str:
         site="s1",
         customer="Harbour Ltd",
         signed_by="Li",
-        scopes=[Source.SNMP, Source.HOST],
+        scopes=[Source.SNMP, Source.HOST, *more],
         networks=["127.0.0.0/8"],
         valid_from=instant(now - 10 * DAY),
         valid_until=instant(now + DAY),
@@ -77,10 +77,13 @@ class WholeSite:
     process: subprocess.Popen[bytes] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def enrol(self, devices: list[dict[str, Any]]) -> None:
-        """Registers agent a1 with its consent and writes its settings; the broker learns its password."""
+    def enrol(self, devices: list[dict[str, Any]], *scopes: Source, **more: Any) -> None:
+        """Registers agent a1 with its consent and writes its settings; the broker learns its password.
+
+        `scopes` are granted beside SNMP and the host, `more` stands in the settings.
+        """
         made = yaml.safe_load(self.run.typed("add-agent", "s1", "--id", "a1"))
-        public = give_consent(self.folder / "agent", self.run)
+        public = give_consent(self.folder / "agent", self.run, *scopes)
         self.settings = {
             **made,
             "trusted_keys": [public],
@@ -95,6 +98,7 @@ class WholeSite:
                 "held_most": "1s",
                 "gather": "100ms",
             },
+            **more,
         }
         (self.folder / "agent.yaml").write_text(yaml.safe_dump(self.settings))
         self.run.typed("broker-files", "broker-files")
