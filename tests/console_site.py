@@ -18,13 +18,14 @@ import numpy as np
 import yaml
 from sqlalchemy import insert
 
-from collector import tables
+from collector import tables, unwatched
 from collector.database import Databases, open_sqlite
 from collector.opening import rule_texts
 from collector.register import Register
 from collector.series.opening import open_store
 from collector.settings import Rules, Series
 from collector.tickets.book import Book
+from collector.unwatched import Said
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape
@@ -78,6 +79,8 @@ def seed(folder: Path, *, now: int | None = None) -> tuple[str, str]:
             connection.execute(insert(tables.device), [_described(*device[:2], at) for device in _devices()])
             book.apply(Engine(ruleset(rule_texts(Rules()))).apply(batch), 1, connection)
         _delivered(databases, at)
+        with databases.service.begin() as connection:
+            unwatched.write(connection, [Said("depot", text["address"], "a-depot", at, text) for text in UNWATCHED])
         book.create(
             "Wei", site="depot", device="", severity="warning", title=dict.fromkeys(("zh", "en"), "钥匙丢失 / Key lost")
         )
@@ -143,6 +146,17 @@ def _delivered(databases: Databases, at: int) -> None:
 
 
 Described = tuple[str, Shape, Floats]
+UNWATCHED = [
+    {
+        "address": "10.30.0.64",
+        "mac": "bc:ad:28:00:00:64",
+        "maker": "Hikvision",
+        "answers": "ping, TCP 554, TCP 80, ONVIF",
+        "name": "东门球机",
+        "model": "DS-2DE4425",
+    },
+    {"address": "10.30.0.9", "answers": "ping, TCP 443"},
+]
 LINKS = {
     "sw-1": {"ups": "ups-1"},
     "ups-1": {},
