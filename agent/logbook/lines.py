@@ -20,7 +20,7 @@ from forewarn.manifest import MANIFEST
 from forewarn.wire import Malformed, Record, Shape
 
 POLL, EVENT, INVENTORY, LOST, RESULT = "poll", "event", "inventory", "lost", "result"
-KINDS = (POLL, EVENT, INVENTORY, LOST, RESULT, MANIFEST, CONSENT, REFUSED, "agent", "log", "discovery")
+KINDS = (POLL, EVENT, INVENTORY, LOST, RESULT, CONSENT, REFUSED, MANIFEST, "agent", "log", "discovery")
 """What a line may be about; `agent` says when it started, `log` speaks of the log book itself, `discovery` of looking for devices."""
 _ACTS = {CONSENT: CONSENT, REFUSED: REFUSED, RUN: "agent", UNWRITTEN: "log", BOOK: "log", LOOKED: "discovery"}
 

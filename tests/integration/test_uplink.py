@@ -25,6 +25,7 @@ from forewarn import consent as consents
 from forewarn import signals
 from forewarn.bus import Backoff, Broker, Bus, Done
 from forewarn.bus.mqtt import MqttBus
+from forewarn.manifest import Manifest
 from forewarn.signals import Presence
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Record, Shape, TableShape
@@ -142,6 +143,7 @@ def test_records_arrive_once_in_order_and_leave_the_spool_when_acknowledged(
         emptied(sender)
         assert set(collector.consents) == {sender.consent.id}
         assert sender.status.window > 4
+        assert max(len(block.records) for block in collector.blocks) == 200
         assert collector.blocks[-1].boot == "run-1"
 
 
@@ -268,14 +270,15 @@ def test_a_connection_that_comes_back_begins_with_one_block_and_no_burst(
         until(lambda: not sender.status.connected)
         sender.put(*range(4000, 14_000))
         collector.mute = True
-        before = len(collector.blocks)
+        before = sender.status.blocks
         broker.start()
-        until(lambda: len(collector.blocks) > before)
-        until_steady(lambda: len(collector.blocks))
-        assert len(collector.blocks) - before == 1, (
-            "what waits for an answer is one block, not a queue of the old connection"
+        until(lambda: sender.status.blocks > before)
+        until_steady(lambda: sender.status.blocks)
+        assert sender.status.blocks - before == 1, (
+            "what waits for an answer is one block, no queue of the old connection"
         )
-        collector.mute = False
+        until(lambda: collector.bus.state.connected)
+        collector.mute, collector.boot = False, "boot-2"
         collector.again()
         arrived(collector, list(range(14_000)))
         emptied(sender)
@@ -444,6 +447,30 @@ def _allow(sender: Sender, how: str) -> None:
         write_consent(path, signed(sender.private))
 
 
+def test_the_hours_manifest_arrives_with_the_records_and_in_the_presence(
+    sender: Sender, collector: ScriptedCollector
+) -> None:
+    presences: list[Presence] = []
+
+    def seen(_topic: str, payload: bytes, done: Done) -> None:
+        presences.append(signals.open_presence(payload))
+        done()
+
+    collector.bus.subscribe([signals.presence_topic(AGENT)], seen)
+    with going(sender, collector.bus):
+        sender.put(*range(250))
+        emptied(sender)
+        assert presences[-1].manifest is None
+        sender.do(sender.spool.tend(3600.0, hour=3600.0, consent=sender.consent.id))
+        emptied(sender)
+        epoch, stated = collector.taken[-1]
+        manifest = Manifest.read(stated.text)
+        assert (manifest.epoch, manifest.first, manifest.last, manifest.count) == (epoch, 1, 250, 250)
+        assert manifest.hash == collector.taken[-2][1].hash, "what the collector came to by its own chain"
+        until(lambda: presences[-1].manifest == manifest, lambda: presences[-1])
+        assert collector.wrong == []
+
+
 def test_the_will_of_a_broken_connection_is_told_from_the_birth_of_the_next(
     sender: Sender, collector: ScriptedCollector
 ) -> None:
@@ -464,4 +491,9 @@ def test_the_will_of_a_broken_connection_is_told_from_the_birth_of_the_next(
         until(lambda: len(presences) >= 3, lambda: presences)
         states = sorted((presence.conn, presence.state) for presence in presences[:3])
         assert states == [(1, "offline"), (1, "online"), (2, "online")]
+        standing: Presence | None = None
+        for presence in [*presences, presences[1 if presences[1].state == "offline" else 0]]:
+            standing = presence if signals.is_later(presence, standing) else standing
+        assert standing is not None
+        assert (standing.conn, standing.state) == (2, "online"), "however late the will comes"
     assert (sender.folder / "connections").read_text() == "2\n"

@@ -16,6 +16,7 @@ from agent.logbook.lines import Line, Story, plain, still_waiting
 from agent.logbook.pages import AGAIN, BOOK, CONFIRMED, CONSENT, LEFT, LOOKED, REFUSED, RUN, UNWRITTEN, Entry, Stored
 from agent.logbook.waiting import waiting
 from forewarn import wire
+from forewarn.manifest import MANIFEST, Manifest
 from forewarn.vocabulary import TABLES, DeviceKind, Source
 from forewarn.wire import GENESIS, Header, Record, Shape, TableShape
 
@@ -272,6 +273,17 @@ def test_no_field_of_the_vocabulary_is_said_with_its_unit_spelt_in_its_name() ->
 
 def test_chinese_names_keep_the_columns_straight() -> None:
     assert wording.padded_to("门口-1", 9) == "门口-1   "
+
+
+def test_a_manifest_is_told_as_the_proof_it_is() -> None:
+    said = Manifest(epoch="E1", first=1, last=3600, count=3600, hash="ab" * 16, since=0)
+    told = [
+        wording.what(lines.line_of(Record(9, 1, kind=MANIFEST, text=text), None, b"", epoch="E1", consent="c"))
+        for text in (said.as_text(), msgspec.structs.replace(said, lost=12).as_text(), {"epoch": "E1"})
+    ]
+    assert told[0] == "proof: records 1 to 3,600 (3,600 of them)"
+    assert told[1] == "proof: records 1 to 3,600 (3,600 of them), 12 numbers dropped since the last"
+    assert "no manifest" in told[2]
 
 
 def spooled(path: Path, records: int) -> SpoolFile:
