@@ -3,7 +3,7 @@
 Who answers and is neither in the settings nor this machine gets an inventory record, sent again on change and daily, and
 one event; that it was told is remembered across restarts, for so many devices and no more. It is never polled: whom to
 poll is for people to write. A device that came into the settings, or was not seen for a month, is told as such once.
-What is sent stands in the log book before the first datagram leaves.
+The log book is told what is to be sent before the first datagram leaves.
 
 Errors: those of the sink behind; why nobody is looked for stands in the log, once per change.
 """
