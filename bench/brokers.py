@@ -176,6 +176,13 @@ def will_after_seconds(broker: brokers.Broker) -> float:
         return time.monotonic() - began if ear.wait(1) else -1.0
 
 
+def dots_in_topics(broker: brokers.Broker) -> float:
+    """Whether a message to `d.x/y` comes as that (the bus drops what comes under another name)."""
+    with bus(broker, "there", at=1, **{"d.x__y": (ear := Ear())}), bus(broker, "here") as here:
+        here.publish("d.x/y", b"dotted").result(10)
+        return float(ear.wait(1))
+
+
 def told(here: MqttBus, topic: str, count: int) -> list[bytes]:
     """Publishes so many numbers, never more than 500 without the broker's PUBACK."""
     sent = [b"%d" % number for number in range(count)]
@@ -240,6 +247,7 @@ ASKED: dict[str, Callable[[brokers.Broker], float]] = {
     "window_of_500": window,
     "kept_for_slow_of_3000": kept_for_slow,
     "in_order": in_order,
+    "dots_in_topics": dots_in_topics,
     "redelivered_after_seconds": redelivered_after_seconds,
     "largest_kib": largest_kib,
 }
