@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.app import SystemClock, find_profiles
 from agent.checking import fresh, last_status
-from agent.doctor import consent, delivery, devices, host, spool
+from agent.doctor import consent, delivery, devices, host, spool, traps
 from agent.guard import Guard
 from agent.settings import Settings, load
 from forewarn.doctor import machine
@@ -51,6 +51,7 @@ def look(file: Path, progress: Progress) -> Iterator[Diagnosis]:
         own = f", with those of {settings.profiles}" if settings.profiles else ""
         yield ok("profiles", f"{len(profiles)}{own}")
         yield from devices.look(settings, profiles, guard, clock, progress)
+    yield from traps.look(settings)
     yield from host.look(settings, guard, clock)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -25,6 +26,9 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         list[Marked],
         Meta(description="Names of `credentials` that any device may send with, beside those it is polled with."),
     ] = []
+    tables: Annotated[
+        Path | None, Meta(description="A folder with words of your own for traps, NAME.yaml; see docs/traps.md.")
+    ] = None
     rate: Annotated[float, Meta(description="Traps a second taken from one device in the long run.", gt=0, le=1000)] = (
         10.0
     )

@@ -1,12 +1,15 @@
 """The traps we have words for, from the tables beside this module: OID → event, how bad, where, in two languages.
 
+A person's own tables, in a folder that the settings name, have the same form; what they say of a trap counts.
+
 Errors:
     forewarn.settings.SettingError   a table is wrong: file, line, column
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from agent.traps.pipe import Notice
-from forewarn.settings import Marked, SettingError, Wrong, read_file
+from forewarn.settings import Mark, Marked, SettingError, Wrong, read_file
 
 FOLDER = Path(__file__).parent
+_OID = re.compile(r"[0-2](\.[0-9]+)+")
 _FACTS = 12
 """Objects of a trap that stand in its event."""
 
@@ -40,6 +44,19 @@ class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     facts: dict[str, str] = {}
 
 
+def words(own: Path | None) -> dict[str, Word]:
+    """The shipped tables, with those of a folder of one's own over them.
+
+    Raises:
+        SettingError: there is no such folder, a table is wrong, or two of the same folder name the same trap.
+    """
+    if own is None:
+        return load()
+    if not own.is_dir():
+        raise SettingError([Wrong(Mark(str(own), 1, 1), "there is no such folder")])
+    return load() | load(own)
+
+
 def load(folder: Path = FOLDER) -> dict[str, Word]:
     """All traps of a folder's tables by their OID.
 
@@ -49,14 +66,27 @@ def load(folder: Path = FOLDER) -> dict[str, Word]:
     found: dict[str, Word] = {}
     wrongs: list[Wrong] = []
     for path in sorted(folder.glob("*.yaml")):
-        table = read_file(Words, path)
+        try:
+            table = read_file(Words, path)
+        except SettingError as wrong:
+            wrongs += wrong.wrongs
+            continue
         for word in table.traps:
+            wrongs += _malformed(word)
             if word.oid in found:
                 wrongs.append(word.oid.wrong(f"`{word.oid}` is `{found[word.oid].event}` already"))
             found[str(word.oid)] = msgspec.structs.replace(word, facts=table.facts | word.facts)
     if wrongs:
         raise SettingError(wrongs)
     return found
+
+
+def _malformed(word: Word) -> Iterator[Wrong]:
+    """What of a trap is no OID; a column that says where may end in `.*`."""
+    columns = [column.removesuffix(".*") for column in word.instance]
+    for oid in (str(word.oid), *columns, *word.facts.values()):
+        if not _OID.fullmatch(oid):
+            yield word.oid.wrong(f"`{oid}` is no OID: numbers with dots between, like 1.3.6.1.6.3.1.1.5.3")
 
 
 def told(notice: Notice, known: Mapping[str, Word]) -> dict[str, str]:

@@ -53,6 +53,9 @@ class Listener:
         nudge: has a device polled soon, by its name.
         kind: what a device is, by its name.
         tell: seconds between two words about a device that sends too much.
+
+    Raises:
+        SettingError: a table of traps is wrong.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Listener:
         self._nudge = nudge
         self._kind = kind
         self._tell = tell
-        self._words = known.load()
+        self._words = known.words(settings.traps.tables)
         self._devices: dict[str, Target] = {}
         for device in settings.devices:
             self._devices.setdefault(pipe.plain(device.address), device)
