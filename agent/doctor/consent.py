@@ -77,3 +77,6 @@ def _left_out(settings: Settings, consent: Consent, clock: Clock) -> Iterator[Di
     if settings.host.enabled and consent.refuses(Source.HOST, now) is Refusal.SCOPE:
         remedy = "a new consent with the scope `host`, or set `host: {enabled: false}`"
         yield warn("consent", "does not grant `host`: this machine itself is not read", remedy)
+    if settings.discovery.enabled and consent.refuses(Source.DISCOVERY, now) is Refusal.SCOPE:
+        remedy = "a new consent with the scope `discovery`, or set `discovery: {enabled: false}`"
+        yield warn("consent", "does not grant `discovery`: nobody is looked for", remedy)

@@ -219,7 +219,9 @@ def test_what_a_consent_leaves_out_is_named(site: Site) -> None:
     site.status()
     site.device("cam-1", 9, address="192.0.2.7")
     site.consent(scopes=[Source.SNMP])
+    site.settings["discovery"] = {"enabled": True}
     found = site.look()
+    found.warns("consent", "does not grant `discovery`: nobody is looked for", "discovery: {enabled: false}")
     found.fails("consent", "does not cover cam-1 (192.0.2.7): not polled", "whose `networks` cover them")
     found.warns("consent", "does not grant `host`", "host: {enabled: false}")
     assert found.about("device") == found.about("host") == []
