@@ -20,7 +20,7 @@ TYPES = "dn:NetworkVideoTransmitter tds:Device"
 
 def match(number: str, address: str, *, scopes: str = SCOPES, types: str = TYPES, services: str | None = None) -> bytes:
     """A ProbeMatch as devices send it."""
-    urls = services if services is not None else f"http://{address}/onvif/device_service http://169.254.1.1/onvif"
+    urls = services if services is not None else f"http://{address}/onvif/device_service http://127.9.9.9/onvif"
     return (
         '<?xml version="1.0" encoding="utf-8"?>'
         '<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://www.w3.org/2003/05/soap-envelope" '

@@ -44,7 +44,7 @@ def test_a_camera_that_speaks_onvif_alone_is_proposed_with_what_it_says_of_itsel
     assert "named" in row
     assert "# DS-2CD2143: answers ONVIF" in told.out
     assert "# speaks ONVIF at http://127.77.8.2/onvif/device_service: with a user of it" in told.out
-    assert "169.254" not in told.out
+    assert "127.9.9.9" not in told.out
     proposed = told.out.partition("look through them first.\n")[2]
     [entry] = yaml.safe_load(proposed)
     known = {"name": "Gate-camera", "address": "127.77.8.2", "use_snmp": False, "kind": "camera"}

@@ -27,7 +27,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 KNOWN_HOSTS = re.compile(
     r"127\.\d+\.\d+\.\d+|[\w-]+|\[::1\]|[\w.-]*\bexample(\.\w+)?|[\w.-]+\.(test|invalid)"
     r"|www\.apache\.org|www\.w3\.org|www\.rfc-editor\.org|keepachangelog\.com|semver\.org|json-schema\.org"
-    r"|www\.onvif\.org|docs\.oasis-open\.org"
+    r"|www\.onvif\.org|docs\.oasis-open\.org|schemas\.xmlsoap\.org"
 )
 
 
