@@ -144,7 +144,8 @@ class Lane:
     def restore(self, position: int) -> None:
         """Makes the state after a journal position again; what is found on the way is known."""
         self._engine, self.at = self._restored(position)
-        log.info("the state of the rules is made again", snapshot=self.at, cursor=position)
+        if position:
+            log.info("the state of the rules is made again", snapshot=self.at, cursor=position)
         while self.at < position:
             entries = [one for one in self._source.read(self.at, _REPLAYED_AT_ONCE) if one.position <= position]
             if not self._source.complete(self.at, entries):

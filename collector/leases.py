@@ -48,6 +48,9 @@ IDLE_MS = 10_000
 _FORGOTTEN_MS = 3_600_000
 _NOW: sa.ColumnElement[int] = sa.literal_column("(extract(epoch from clock_timestamp()) * 1000)::bigint", sa.BigInteger)
 
+_ours: set[str] = set()
+"""Names that this very process gave itself: another with its number is of a process before it, as in a container."""
+
 Fences = Mapping[int, int]
 """The fence that each shard is held with."""
 
@@ -73,6 +76,9 @@ class Tenure(Protocol):
 
     def held(self) -> dict[int, int]:
         """The shards to work on now, each with its fence."""
+
+    def owned(self) -> dict[int, int]:
+        """The same, and those that are to be given back."""
 
     def serve(self, part: str, shards: Collection[int]) -> None:
         """A part of the process says which shards it works on: none of them is given back before it lets go."""
@@ -109,6 +115,7 @@ class Leases:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        _ours.add(name)
         self.fenced = 0
         """Shards found in another's hand when something was to be committed for them, since the start."""
         self._engine = journal
@@ -151,13 +158,15 @@ class Leases:
 
     def held(self) -> dict[int, int]:
         """See Tenure."""
+        owned = self.owned()
+        with self._lock:
+            return {shard: fence for shard, fence in owned.items() if shard not in self._leaving}
+
+    def owned(self) -> dict[int, int]:
+        """See Tenure."""
         now = self._monotonic()
         with self._lock:
-            return {
-                shard: held.fence
-                for shard, held in self._held.items()
-                if shard not in self._leaving and now < held.good_until
-            }
+            return {shard: held.fence for shard, held in self._held.items() if now < held.good_until}
 
     def serve(self, part: str, shards: Collection[int]) -> None:
         """See Tenure."""
@@ -167,11 +176,11 @@ class Leases:
     def lost(self, shards: Collection[int]) -> None:
         """See Tenure."""
         with self._lock:
-            gone = [shard for shard in shards if self._held.pop(shard, None) is not None]
-            self._leaving.difference_update(gone)
-            self.fenced += len(gone)
-        if gone:
-            log.error("shards are another process's now; nothing more is committed for them", shards=shown(gone))
+            for shard in shards:
+                self._held.pop(shard, None)
+            self._leaving.difference_update(shards)
+            self.fenced += len(shards)
+        log.error("a commit was refused: its shards are another process's now", shards=shown(shards))
 
     def prove(self, connection: Connection, fences: Fences) -> None:
         """See Tenure."""
@@ -299,11 +308,15 @@ _LIMIT_IDLE = sa.text(f"SELECT set_config('idle_in_transaction_session_timeout',
 def _bury(connection: Connection, name: str) -> None:
     """Frees what is leased to processes of this machine that are no more, so that a restart need not wait for it."""
     here = sa.select(member.c.name, member.c.pid).where(member.c.host == socket.gethostname(), member.c.name != name)
-    dead = [one for one, pid in connection.execute(here).tuples() if pid == os.getpid() or _is_gone(pid)]
+    dead = [
+        one
+        for one, pid in connection.execute(here).tuples()
+        if one not in _ours and (pid == os.getpid() or _is_gone(pid))
+    ]
     if dead:
-        rows = sa.select(lease.c.shard).where(lease.c.owner.in_(dead)).order_by(lease.c.shard).with_for_update()
-        connection.execute(rows)
-        connection.execute(sa.update(lease).where(lease.c.owner.in_(dead)).values(owner="", until=0))
+        rows = sa.select(lease.c.shard).where(lease.c.owner.in_(dead)).order_by(lease.c.shard)
+        shards = connection.execute(rows.with_for_update(skip_locked=True)).scalars().all()
+        connection.execute(sa.update(lease).where(lease.c.shard.in_(shards)).values(owner="", until=0))
         connection.execute(sa.delete(member).where(member.c.name.in_(dead)))
 
 

@@ -129,7 +129,7 @@ class Register:
             connection.execute(sa.insert(tables.site).values(id=site, name=name, created=self._now()))
 
     def add_agent(self, site: str, agent: str = "") -> Enrolled:
-        """Registers an agent on a site, in the shard that has the fewest.
+        """Registers an agent on a site, in the shard of the site's other agents, else in the one that has the fewest.
 
         Args:
             site: a registered site.
@@ -147,7 +147,7 @@ class Register:
             _demand_site(connection, site)
             if _exists(connection, tables.agent, agent):
                 raise RegisterError(f"there is an agent `{agent}` already")
-            shard = _emptiest(connection)
+            shard = _shard_for(connection, site)
             row = {"id": agent, "site": site, "shard": shard, "secret": secret, "created": self._now()}
             connection.execute(sa.insert(tables.agent).values(row))
         return Enrolled(site, agent, shard, secret)
@@ -324,11 +324,19 @@ def _demand_site(connection: Connection, site: str) -> None:
         raise RegisterError(f"there is no site `{site}`: register it with `forewarn collector add-site {site} NAME`")
 
 
-def _emptiest(connection: Connection) -> int:
-    """The shard with the fewest agents in service. The lock keeps two enrolments from choosing the same one."""
+def _shard_for(connection: Connection, site: str) -> int:
+    """The shard of the site's other agents, so that one engine sees the whole site; else that with the fewest agents.
+
+    Agents that were retired count: what is known of their devices lies in their shard. The lock keeps two enrolments
+    from choosing apart.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("LOCK TABLE service.agent IN SHARE ROW EXCLUSIVE MODE"))
     in_service = sa.select(tables.agent.c.shard, sa.func.count()).where(tables.agent.c.retired.is_(None))
+    of_site = sa.select(tables.agent.c.shard, sa.func.count()).where(tables.agent.c.site == site)
+    home: dict[int, int] = dict(connection.execute(of_site.group_by(tables.agent.c.shard)).tuples().all())
+    if home:
+        return max(home, key=lambda shard: (home[shard], -shard))
     used: dict[int, int] = dict(connection.execute(in_service.group_by(tables.agent.c.shard)).tuples().all())
     return min(range(SHARDS), key=lambda shard: used.get(shard, 0))
 

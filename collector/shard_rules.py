@@ -127,18 +127,23 @@ class ShardRules:
 
     def let_go(self, shards: Collection[int]) -> None:
         """See LaneProjection."""
+        owned = self._tenure.owned()
         for shard in shards:
             lane, found = self._lanes.pop(shard, None), self._found.pop(shard, None)
-            self._fences.pop(shard, None)
+            fence = self._fences.pop(shard, None)
             if lane is None:
                 continue
             self._set_aside += lane.set_aside
-            if found is None:  # Else the state is ahead of what is committed.
-                try:
-                    lane.save()
-                except Fenced as fenced:
-                    log.info("the state of a shard's rules is not kept", why=str(fenced))
+            if found is None and fence is not None and owned.get(shard) == fence:
+                self._keep(lane)
         self._engines.forget(shards)
+
+    def _keep(self, lane: Lane) -> None:
+        """Keeps the state of a shard that is given back: what is found is committed, so it is not ahead of it."""
+        try:
+            lane.save()
+        except Fenced as fenced:
+            log.info("the state of a shard's rules is not kept", why=str(fenced))
 
     def apply(self, given: Given) -> None:
         """See LaneProjection.

@@ -215,7 +215,7 @@ def test_made_up_names_do_not_fill_the_memory(collector: Collector) -> None:
 def test_an_agent_registered_while_the_collector_runs_is_taken_from_then_on(
     collector: Collector, script: Script
 ) -> None:
-    newcomer = Script(agent="a2", shard=1).poll(3)
+    newcomer = Script(agent="a2").poll(3)
     ack = collector.send(newcomer.topic, newcomer.block(1, 3))
     assert ack is not None
     assert ack.held == "unknown_agent"
@@ -410,7 +410,7 @@ def test_after_a_restart_each_agent_is_told_how_far_it_is_under_a_new_boot(
     blocks.enrolled(databases, "a1", "a2")
     first = Collector(databases)
     first.send(script.topic, script.block(1, 4))
-    other = Script(agent="a2", shard=1).poll(2)
+    other = Script(agent="a2").poll(2)
     first.send(other.topic, other.block(1, 2))
     second = Collector(databases)
     second.intake._greet = True
@@ -445,7 +445,7 @@ def test_what_another_collector_took_is_noticed_later_too(databases: Databases, 
     if between == "a tick":
         first.journal.tick(NOW)
     else:
-        other = Script(agent="a2", shard=1, epoch="E2").poll(3)
+        other = Script(agent="a2", epoch="E2").poll(3)
         first.send(other.topic, other.block(1, 3))
     ack = first.send(script.topic, script.block(1, 5))
     assert ack is not None

@@ -20,7 +20,7 @@ def test_a_mistake_of_ours_at_one_block_keeps_it_alone_from_being_taken(
     collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     Register(collector.databases).add_agent("s1", "a2")
-    other = Script(agent="a2", shard=1).poll(3)
+    other = Script(agent="a2").poll(3)
     rightly = sitting.judge
 
     def judge(received: Received, case: Case, mark: Mark) -> Outcome:

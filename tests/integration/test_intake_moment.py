@@ -30,7 +30,7 @@ def test_who_was_registered_a_moment_ago_is_taken_at_once_and_strangers_cost_lit
     Register(databases).add_agent("s1", "a2")
     Register(databases).add_consent(document(blocks.consent(id="c-2")))
     collector.clock += 0.2
-    newcomer = Script(agent="a2", shard=1, consent="c-2").poll(3)
+    newcomer = Script(agent="a2", consent="c-2").poll(3)
     ack = collector.send(newcomer.topic, newcomer.block(1, 3))
     assert ack is not None
     assert (ack.held, ack.upto) == ("", 3)

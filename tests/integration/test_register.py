@@ -45,16 +45,30 @@ def register(databases: Databases) -> Register:
 
 
 def test_an_agent_gets_a_secret_and_the_least_used_shard(register: Register) -> None:
-    enrolled = [register.add_agent("s1", f"a{number}") for number in range(65)]
+    for number in range(65):
+        register.add_site(f"site{number}", "Site")
+    enrolled = [register.add_agent(f"site{number}", f"a{number}") for number in range(65)]
     assert sorted(agent.shard for agent in enrolled[:64]) == list(range(64))
     assert len({agent.secret for agent in enrolled}) == 65
     known = register.known().agents["a3"]
-    assert (known.site, known.shard, known.secret) == ("s1", enrolled[3].shard, enrolled[3].secret)
+    assert (known.site, known.shard, known.secret) == ("site3", enrolled[3].shard, enrolled[3].secret)
     assert known.secret not in repr(known)
 
 
+def test_agents_of_a_site_share_a_shard_and_one_that_replaces_another_has_its_own(register: Register) -> None:
+    register.add_site("s2", "Site Two")
+    elsewhere = register.add_agent("s2", "b1")
+    first, second = register.add_agent("s1", "a1"), register.add_agent("s1", "a2")
+    assert (elsewhere.shard, first.shard, second.shard) == (0, 1, 1)
+    register.retire_agent("a1")
+    register.retire_agent("a2")
+    assert register.add_agent("s1", "a3").shard == 1
+
+
 def test_agents_added_at_once_do_not_share_a_shard(register: Register) -> None:
-    threads = [threading.Thread(target=register.add_agent, args=("s1", f"a{number}")) for number in range(6)]
+    for number in range(6):
+        register.add_site(f"site{number}", "Site")
+    threads = [threading.Thread(target=register.add_agent, args=(f"site{number}", f"a{number}")) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

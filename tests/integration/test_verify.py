@@ -161,7 +161,7 @@ def test_what_was_pruned_stands_on_its_proofs(collector: Collector) -> None:
 
 def test_what_a_manifest_proves_and_the_journal_should_still_hold_is_named(collector: Collector) -> None:
     script = Script()
-    other = Script(agent="a2", shard=1).poll(1)
+    other = Script(agent="a2").poll(1)
     collector.send(other.topic, other.block(1, 1))
     sent = 0
     for _ in range(3):
