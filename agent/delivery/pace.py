@@ -13,6 +13,9 @@ from typing import NamedTuple
 from agent.reading import Clock
 from forewarn.telemetry import Log
 
+ROLL_WAIT, CALM = 60.0, 3600.0
+"""Seconds between two epochs begun because another's numbers are ours: at first, and where the doubling ends."""
+
 log = Log(__name__)
 
 
@@ -47,6 +50,7 @@ class Pace:
         self._held_until = 0.0
         self._spread_until = 0.0
         self._next_live = 0.0
+        self._roll_wait, self._roll_at = ROLL_WAIT, -CALM
         self.held = ""
 
     def waits(self) -> float:
@@ -108,6 +112,16 @@ class Pace:
         self.held = reason
         self._held_until = now + self._held_wait * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
         self._held_wait = min(self._held_wait * 2, self._tempo.held_most)
+        return True
+
+    def may_roll(self) -> bool:
+        """Whether to begin another epoch now: each copies the whole spool, so that the next is twice as long in coming."""
+        now = self._now()
+        if now < self._roll_at:
+            return False
+        calm = now > self._roll_at + CALM
+        self._roll_wait = ROLL_WAIT if calm else min(self._roll_wait * 2, CALM)
+        self._roll_at = now + self._roll_wait
         return True
 
     def unhold(self) -> None:

@@ -272,14 +272,16 @@ class Uplink:
         self._pace.progressed()
 
     async def _hold(self, reason: str, epoch: str) -> None:
-        if reason == Reason.FORKED and epoch == self._epoch:
+        if reason != Reason.FORKED:
+            self._back_off(reason)
+        elif epoch == self._epoch and self._pace.may_roll():
             await self._spool.roll(
                 "the collector knows these numbers with another content: a cloned or restored machine"
             )
             self._follow_epoch()
             self._pace.unhold()
-            return
-        self._back_off(reason)
+        elif epoch == self._epoch:  # What is said of an epoch that is over holds nobody back.
+            self._back_off(reason)
 
     def _back_off(self, reason: str) -> None:
         if self._pace.hold(reason):

@@ -122,3 +122,18 @@ def test_a_gap_is_heeded_once_for_all_the_blocks_that_followed_it() -> None:
     assert [pace.heeds(5), pace.heeds(5), pace.heeds(9)] == [True, False, True]
     clock.at += 1
     assert pace.heeds(9)
+
+
+def test_epochs_are_not_begun_one_after_the_other() -> None:
+    clock = Clock()
+    pace = Pace(Tempo(), clock)
+    begun = 0
+    for _ in range(24 * 3600 // 10):
+        clock.at += 10
+        begun += pace.may_roll()
+    assert 24 <= begun <= 32
+    clock.at += 3 * 3600
+    assert pace.may_roll()
+    assert not pace.may_roll()
+    clock.at += 60
+    assert pace.may_roll(), "after a calm time the waits begin anew"
