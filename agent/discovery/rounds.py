@@ -102,7 +102,7 @@ class Rounds:
         networks = self._looking.networks or consent.networks
         try:
             planned = await asyncio.to_thread(self._planned, networks, consent)
-        except ValueError as wrong:
+        except (ValueError, OSError) as wrong:
             self._complain(str(wrong))
             return True
         if not planned.asks:
@@ -163,6 +163,8 @@ class Rounds:
         for each in found:
             if is_own(each.address) or moved(each, identities, beside):
                 continue
+            if self._guard.refuses(Source.DISCOVERY, each.address) is not None:
+                continue  # The consent ended meanwhile: it may not leave, and so counts as not told.
             text = each.what(beside)
             key = _key(text)
             key = each.address if key in seen else key  # A router that answers for many has one MAC address.

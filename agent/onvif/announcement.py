@@ -194,7 +194,7 @@ async def _asked(
         if own[0]:
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own[0]))
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-            opened.bind(own)
+        opened.bind(own)
         loop = asyncio.get_running_loop()
         transport, listening = await loop.create_datagram_endpoint(lambda: _Listening(asked, heard, most), sock=opened)
     except OSError:

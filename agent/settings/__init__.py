@@ -236,14 +236,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for trusted in self.trusted_keys:
             if not _KEY.fullmatch(trusted):
                 raise ValueError("trusted_keys", f"a public key is 64 hexadecimal digits, not `{trusted}`")
-        more = folders.found(self.devices_folder) if self.devices_folder is not None else []
         # From here on every device stands with its own credentials, wherever it is used and wherever it is written.
-        msgspec.structs.force_setattr(self, "devices", credited([*self.devices, *more], self.credentials))
+        msgspec.structs.force_setattr(self, "devices", credited([*self.devices, *self._more()], self.credentials))
         self._check_names()
         for wanted in self.traps.credentials:
             if wanted not in self.credentials:
                 what = f"there is no credential `{wanted}`{nearest(wanted, self.credentials)}"
                 raise SettingError([wanted.wrong(what)])
+
+    def _more(self) -> list[Target]:
+        """The devices of `devices_folder`."""
+        if self.devices_folder is None:
+            return []
+        if not self.devices_folder.is_dir():
+            # Left unsaid, a slip of the pen would leave its devices unwatched.
+            raise ValueError(
+                "devices_folder", f"there is no folder {self.devices_folder}: make it, or leave this key out"
+            )
+        return folders.found(self.devices_folder)
 
     def _check_names(self) -> None:
         seen = {self.agent: "the agent itself"}

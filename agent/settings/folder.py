@@ -37,8 +37,6 @@ def found(folder: Path) -> list[Target]:
     """
     try:
         files = sorted(each for each in folder.iterdir() if each.suffix in ENDINGS and not each.name.startswith("."))
-    except FileNotFoundError:
-        return []
     except OSError as wrong:
         raise SettingError([Wrong(Mark(str(folder), 1, 1), f"cannot be read: {wrong.strerror}")]) from wrong
     return [device for file in files for device in read_file(MoreDevices, file, env={}).devices or []]
