@@ -14,7 +14,7 @@ from agent.devices.remembered import Memory
 from agent.discovery import rounds
 from agent.discovery.rounds import Rounds
 from agent.discovery.search import Search
-from agent.guard import Guard
+from agent.guard import GLANCE, Guard
 from agent.logbook import pages, wording
 from agent.logbook.book import LogBook
 from agent.logbook.pages import Entry
@@ -225,3 +225,25 @@ def test_so_many_are_remembered_and_the_rest_is_counted(responder, tmp_path, mon
     assert [text["event"] for text in events] == ["device nobody watches", "more devices nobody watches"]
     assert events[1]["count"] == "2"
     assert len(site.memory.unwatched) == 1
+
+
+def test_what_a_consent_that_ended_meanwhile_kept_back_is_told_later(responder, tmp_path, monkeypatch):
+    device = switch(responder)
+    site = Looked(tmp_path, device.port)
+    stop = tmp_path / "agent" / "STOP"
+    asked = Search.run
+
+    async def stopped(self):
+        found = await asked(self)
+        stop.touch()
+        await asyncio.sleep(GLANCE * 1.2)  # So long an answer of the file system is trusted.
+        return found
+
+    monkeypatch.setattr(Search, "run", stopped)
+    site.look()
+    assert site.kept.items == []
+    assert site.memory.unwatched == {}
+    monkeypatch.setattr(Search, "run", asked)
+    stop.unlink()
+    site.look()
+    assert len(site.told("event")) == 1
