@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from agent.host.bmc import Controller
 from agent.host.children import Asking, Children
 from agent.host.files import Files
 from agent.host.network import Interfaces
 from agent.host.parts import Part, Tables, Unread, merge
+from agent.host.power import Supply
 from agent.host.processor import Processor
 from agent.host.raid import Arrays
 from agent.host.sensors import Sensors
@@ -92,6 +94,8 @@ class Host:
             Volumes(system, self._files),
             Interfaces(system, self._files),
             Sensors(system, self._files, clock.monotonic),
+            Controller(asking, self._files, clock.monotonic),
+            Supply(asking, clock.monotonic),
             Services(wanted.services, system, asking),
             Processes(patterns, system),
         ]

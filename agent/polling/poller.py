@@ -243,6 +243,8 @@ class Poller:
                 timer = loop.call_later(_GLANCE, glance)
 
         timer = loop.call_later(_GLANCE, glance)
+        known = self._memory.devices.get(str(contact.target.name), Remembered()).refusals
+        before = known.each
         try:
             async with limit:
                 return await asking
@@ -253,6 +255,8 @@ class Poller:
             return None
         finally:
             timer.cancel()
+            if known.each is not before:  # At once: an agent that is killed must not say a refused password again.
+                await asyncio.to_thread(self._memory.save)
 
     def _forbidden(self, contact: Visited) -> bool:
         name, address, source = contact.target.name, contact.target.address, contact.source

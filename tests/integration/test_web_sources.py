@@ -18,7 +18,7 @@ from agent.devices.remembered import Memory, Remembered
 from agent.isapi.contact import Isapi
 from agent.onvif import soap
 from agent.onvif.contact import Onvif
-from agent.polling.poller import contacts
+from agent.polling.poller import Poller, contacts
 from agent.probes.contact import Probes
 from agent.probes.http import Http
 from agent.reading import Happening, Reading
@@ -32,7 +32,7 @@ from tests.e2e.collector_run import certificates
 from tests.integration import test_onvif
 from tests.integration.test_isapi import ANSWERS
 from tests.integration.test_onvif import Camera
-from tests.polling import RealClock, reading, value
+from tests.polling import Kept, RealClock, ended, reading, until, value
 from tests.web_devices import PASSWORD, USER, WebDevice, serving
 
 LOCAL = "127.0.0.1"
@@ -171,6 +171,31 @@ def test_a_wrong_password_is_said_twice_by_all_sources_together_and_not_after_a_
         clock.step(1800)
         hour()
         assert device.refused() == 4
+
+
+def test_an_agent_that_is_killed_remembers_what_was_refused(tmp_path: Path):
+    with serving(WebDevice(yaml.safe_load((ANSWERS / "camera.yaml").read_text()))) as device:
+        device.password = "another"
+        login = Login(user=USER, password=Secret(PASSWORD), port=device.port)
+        camera = Target(name="cam-1", address=LOCAL, use_snmp=False, isapi=login, interval=Duration(0.3))
+
+        async def steps() -> None:
+            poller = Poller(
+                [camera],
+                profiles={},
+                open_session=lambda _: pytest.fail("no SNMP"),
+                sink=Kept(),
+                permit=lambda *_: None,
+                clock=RealClock(),
+                memory=Memory(tmp_path, ["cam-1"]),
+            )
+            running = asyncio.create_task(poller.run())
+            await until((tmp_path / "devices.json").exists)
+            assert Memory(tmp_path, ["cam-1"]).devices["cam-1"].refusals.each, "on disk before it ends"
+            await ended(running)
+
+        asyncio.run(steps())
+        assert device.refused() == 1
 
 
 class Shy(Camera):
