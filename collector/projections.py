@@ -63,7 +63,8 @@ class Turner:
     def stop(self, timeout: float = 30.0) -> None:
         """Ends after the entries in hand."""
         self._stopping.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     @property
     def progress(self) -> Progress:
