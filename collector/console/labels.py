@@ -148,6 +148,7 @@ INVENTORY: dict[str, tuple[str, str]] = {
     "serial": ("序列号", "Serial number"),
     "firmware": ("固件", "Firmware"),
     "hardware": ("硬件版本", "Hardware"),
+    "connected_ups": ("所接 UPS", "Connected UPS"),
     "mac": ("MAC 地址", "MAC address"),
     "address": ("地址", "Address"),
     "system": ("系统", "System"),
