@@ -66,15 +66,19 @@ def fill(site: Site) -> Path:
     return ballast
 
 
-def test_a_status_that_grew_old_says_what_may_be_the_reason(site: Site, broker: servers.Mosquitto) -> None:
+def test_a_status_that_grew_old_says_what_may_be_the_reason_and_what_was_proven(
+    site: Site, broker: servers.Mosquitto
+) -> None:
     with listening(broker.port):
         site.start()
         until((site.data / "status.json").exists)
         assert site.stop() == 0
     path = site.data / "status.json"
-    status = json.loads(path.read_text())
+    stated = {"epoch": "E1", "first": 1, "last": 250, "count": 250, "hash": "ab" * 16, "since": 0, "lost": 3}
+    status = {**json.loads(path.read_text()), "manifest": stated}
     for pid, said in ((os.getpid(), True), (2**22 + 1, False)):
         path.write_text(json.dumps({**status, "at": 1, "pid": pid}))
         shown = forewarn(site.folder, "agent", "status")
         assert shown.returncode == 1
+        assert "proof      of records 1 to 250 is sent with them, 3 dropped" in shown.stdout
         assert ("if it is the agent, its folder cannot be written" in shown.stdout) is said, shown.stdout

@@ -263,12 +263,12 @@ def test_a_connection_that_comes_back_begins_with_one_block_and_no_burst(
 ) -> None:
     sender = Sender(tmp_path / "agent", broker.port, QUICK._replace(patience=3600.0))
     with going(sender, collector.bus):
-        sender.put(*range(4000))
+        sender.put(*range(2000))
         emptied(sender)
         assert sender.status.window >= 8
         broker.stop()
         until(lambda: not sender.status.connected)
-        sender.put(*range(4000, 14_000))
+        sender.put(*range(2000, 6000))
         collector.mute = True
         before = sender.status.blocks
         broker.start()
@@ -280,25 +280,25 @@ def test_a_connection_that_comes_back_begins_with_one_block_and_no_burst(
         until(lambda: collector.bus.state.connected)
         collector.mute, collector.boot = False, "boot-2"
         collector.again()
-        arrived(collector, list(range(14_000)))
+        arrived(collector, list(range(6000)))
         emptied(sender)
 
 
 def test_a_broker_that_reads_nothing_is_never_handed_more_than_a_window(
     broker: servers.Mosquitto, tmp_path: Path, collector: ScriptedCollector
 ) -> None:
-    sender = Sender(tmp_path / "agent", broker.port, QUICK._replace(patience=0.3))
+    sender = Sender(tmp_path / "agent", broker.port, QUICK._replace(patience=0.3, patience_most=0.4))
     with going(sender, collector.bus):
-        sender.put(*range(4000))
+        sender.put(*range(2000))
         emptied(sender)
         assert broker.process is not None
         broker.process.send_signal(signal.SIGSTOP)
-        sender.put(*range(4000, 14_000))
+        sender.put(*range(2000, 6000))
         before = sender.status.rewinds
         until(lambda: sender.status.rewinds >= before + 4)
         assert 1 <= sender.uplink._unsent_count() <= QUICK.window
         broker.process.send_signal(signal.SIGCONT)
-        arrived(collector, list(range(14_000)))
+        arrived(collector, list(range(6000)))
         emptied(sender)
 
 
