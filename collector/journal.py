@@ -31,7 +31,7 @@ RING_BYTES = 64 * 1024 * 1024
 READ_BYTES = 32 * 1024 * 1024
 READ_ENTRIES = 256
 PRUNE_AT_ONCE = 1000
-_COMMIT_LOCK = 0x66770002
+COMMIT_LOCK = 0x66770002
 
 Spool = tuple[str, str]
 """(agent, epoch)"""
@@ -258,7 +258,7 @@ class DatabaseJournal:
     def _begin(self, connection: Connection, before: dict[Spool, int]) -> int:
         """Makes this transaction the only writer, so that positions rise as they are committed."""
         if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _COMMIT_LOCK})
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": COMMIT_LOCK})
         head = _head(connection)
         self._shared = self._shared or head != self._head
         if self._shared and before:

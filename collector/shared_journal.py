@@ -19,10 +19,11 @@ from sqlalchemy import Connection
 from collector import tables
 from collector.database import Databases, reading, stated
 from collector.entry import Entry
-from collector.journal import RING_BYTES, DatabaseJournal, Spool, entry_of, fitting
+from collector.journal import COMMIT_LOCK, RING_BYTES, DatabaseJournal, Spool, entry_of, fitting
 from collector.leases import Fences, Tenure, limit_idle
 from forewarn.wire import SHARDS
 
+_ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(:lock)")
 _SIGN = 1 << (SHARDS - 1)
 
 
@@ -80,9 +81,10 @@ class SharedJournal(DatabaseJournal):
 
     def _begin(self, connection: Connection, before: dict[Spool, int]) -> int:
         limit_idle(connection)
-        head = super()._begin(connection, before)
+        # The lease is proven behind the lock, not before it: who waits here must not keep others from its shards.
+        connection.execute(_ONE_AT_A_TIME, {"lock": COMMIT_LOCK})
         self._tenure.prove(connection, self.fences)
-        return head
+        return super()._begin(connection, before)
 
     def _append(self, entries: Sequence[tuple[Entry, int]], head: int) -> None:
         with self._changed:
