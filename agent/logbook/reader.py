@@ -37,8 +37,9 @@ class Reader:
         Raises:
             OSError: the folder may not be read.
         """
+        found = pages.pages(self._folder)
         notes = deque(each for each in pages.noted(self._folder) if each.entry.at > self._noted)
-        for stored in self._pages():
+        for stored in self._of(found):
             while notes and notes[0].entry.at <= stored.entry.at:
                 yield self._note(notes.popleft())
             yield stored
@@ -49,8 +50,7 @@ class Reader:
         self._noted = max(self._noted, stored.entry.at)
         return stored
 
-    def _pages(self) -> Iterator[Stored]:
-        found = pages.pages(self._folder)
+    def _of(self, found: list[Path]) -> Iterator[Stored]:
         if self._page is None:
             found = found[_first(found, self._since) :]
         for path in found:
