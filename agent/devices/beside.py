@@ -101,7 +101,7 @@ class Beside(ABC):
         self.clock = clock
         self._known = remembered or Remembered()
         self.lockout = company.lockout = company.lockout or Lockout(clock, self._known.refusals)
-        self.heard = False
+        self._heard = False
         """Whether anything came of the device in the poll under way."""
         self._inventory: dict[str, str] = {}
         self._told_at = -math.inf
@@ -153,19 +153,23 @@ class Beside(ABC):
     def close(self) -> None:  # noqa: B027 - not every source holds something
         """See Visited: nothing stays open between two polls."""
 
+    def hear(self) -> None:
+        """The device said something, be it that it takes a connection: it is there."""
+        self._heard = True
+
     async def poll(self) -> list[Reading | Happening]:
         """See Visited."""
         begun, at = self.clock.now(), self.clock.monotonic()
         resting = self.rests and self.health.standing is Standing.DOWN
         if resting and (at < self.health.ask_at or not await self.back()):
             return [self._silent(begun, f"{self.why}; asked again with growing pauses")]
-        self.heard = False
+        self._heard = False
         try:
             async with asyncio.timeout(self.deadline):
                 gained = await self.gain(at)
         except TimeoutError:
             why = f"no complete answer within {self.deadline:g} s"
-            return self._failed(begun, Unanswered(why, there=self.heard))
+            return self._failed(begun, Unanswered(why, there=self._heard))
         except (WebError, OSError) as wrong:
             return self._failed(begun, wrong)
         except (ValueError, TypeError, LookupError, ArithmeticError) as wrong:

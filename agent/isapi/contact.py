@@ -107,7 +107,8 @@ class Isapi(Beside):
         if self._login.tls:
             tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
         port, timeout = self._login.at_port, float(self.target.timeout)
-        return Web(self.target.address, port, tls=tls, password=password, timeout=timeout, turns=self.turns)
+        address, turns = self.target.address, self.turns
+        return Web(address, port, tls=tls, password=password, timeout=timeout, turns=turns, heard=self.hear)
 
     async def asked(self, web: Web, path: str) -> Answer:
         """One GET; a refused password is remembered.
@@ -120,7 +121,6 @@ class Isapi(Beside):
         except Denied as wrong:
             self.lockout.refused(self._said, self.source, str(wrong))
             raise
-        self.heard = True
         if web.said:
             self.lockout.accepted(self._said, self.source)
         return answer

@@ -71,7 +71,8 @@ class Onvif(Beside):
         if self._login.tls:
             tls = judged(self._login.ca) if self._login.ca is not None else unjudged()
         timeout = float(self.target.timeout)
-        return Web(self.target.address, self._login.at_port, tls=tls, timeout=timeout, turns=self.turns)
+        address, port = self.target.address, self._login.at_port
+        return Web(address, port, tls=tls, timeout=timeout, turns=self.turns, heard=self.hear)
 
     async def _shown(self, web: Web, missing: list[str]) -> float | None:
         """Seconds the device's clock is ahead of ours; None where it tells none, or not to us, which `missing` says.
@@ -141,7 +142,6 @@ class Onvif(Beside):
     async def _asked(self, web: Web, path: str, question: str, password: Password | None, offset: float) -> Element:
         message = soap.envelope(question, password, self.clock.now() / 1000 + offset)
         answer = await web.post(path, message, soap.KIND)
-        self.heard = True
         try:
             return soap.opened(answer, question)
         except Denied as wrong:

@@ -15,6 +15,7 @@ import asyncio
 import errno
 import functools
 import ssl
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +102,7 @@ class Web:
         password: said when the device asks for it.
         timeout: seconds for one request and its answer.
         turns: held during each request.
+        heard: called when the device takes a connection.
     """
 
     def __init__(
@@ -112,7 +114,9 @@ class Web:
         password: Password | None = None,
         timeout: float = 5.0,
         turns: asyncio.Semaphore | None = None,
+        heard: Callable[[], None] | None = None,
     ) -> None:
+        self._heard = heard
         self._turns = turns or nullcontext()
         self._address = address
         self._port = port
@@ -240,6 +244,8 @@ class Web:
             self._streams = await asyncio.open_connection(
                 self._address, self._port, ssl=self._tls, server_hostname=name
             )
+            if self._heard is not None:
+                self._heard()
             self._http = h11.Connection(h11.CLIENT)
             shown = self._streams[1].get_extra_info("ssl_object")
             self.shown = shown.getpeercert(binary_form=True) if shown is not None else None

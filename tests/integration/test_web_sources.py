@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,26 @@ def test_a_probe_that_takes_longer_than_its_slot_does_not_call_the_device_up():
         found = reading(asyncio.run(both.poll()))
         assert (found.ok, value(found, "device", "", "up")) == (True, 1), "what came is told"
         assert value(found, "probe", f"tcp {open_port.getsockname()[1]}", "up") == 1
+
+
+@pytest.mark.parametrize("source", ["isapi", "onvif"])
+def test_a_device_that_takes_longer_than_its_slot_is_up_only_if_it_took_a_connection(source: str):
+    def polled(port: int) -> Reading:
+        login = Login(user=USER, password=Secret(PASSWORD), port=port)
+        given: dict[str, Any] = {source: login, "timeout": Duration(30), "interval": Duration(0.4)}
+        (contact,) = made(Target(name="it", address=LOCAL, use_snmp=False, **given))
+        return reading(asyncio.run(contact.poll()))
+
+    with socket.create_server((LOCAL, 0), backlog=0) as server, ExitStack() as waiting:
+        port = server.getsockname()[1]
+        slow = polled(port)
+        assert (slow.ok, slow.why) == (False, "no complete answer within 0.36 s")
+        assert value(slow, "device", "", "up") == 1, "it took the connection"
+        for _ in range(4):  # From now on the kernel drops who knocks.
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex((LOCAL, port))
+        assert value(polled(port), "device", "", "up") == 0, "nobody answers"
 
 
 def test_a_page_of_any_length_is_up_with_its_status_and_is_not_read():
