@@ -21,6 +21,8 @@ from forewarn.bus import Done
 
 OVERHEAD = 500
 """Bytes a waiting message takes beside its payload."""
+LANE = 600
+"""Bytes that a lane takes beside its messages."""
 ROOM = 384 * 1024
 """Payload bytes that are taken at once: a fraction of a second's work, even when every block is full."""
 
@@ -58,19 +60,19 @@ class Inbox:
     @property
     def used(self) -> int:
         """Bytes in here, those being committed included."""
-        return self._used
+        return self._used + LANE * len(self._lanes)
 
     def put(self, topic: str, payload: bytes, done: Done) -> None:
         """Takes a message from the network thread; `done` is called when the broker may send more."""
         with self._ready:
-            if self._used > 2 * self._limit:
+            if self.used > 2 * self._limit:
                 self.dropped += 1
             else:
                 self._lanes.setdefault(topic, deque()).append(Waiting(topic, payload, self._now()))
                 self._count += 1
                 self._waiting_bytes += len(payload)
                 self._used += len(payload) + OVERHEAD
-                if self._used > self._limit:
+                if self.used > self._limit:
                     self._withheld.append(done)
                     return self._notify()
                 self._notify()
@@ -121,7 +123,7 @@ class Inbox:
         freed: list[Done] = []
         with self._ready:
             self._used -= sum(len(message.payload) + OVERHEAD for message in taken)
-            while self._withheld and self._used <= self._limit:
+            while self._withheld and self.used <= self._limit:
                 freed.append(self._withheld.popleft())
         for done in freed:
             done()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from collector.inbox import OVERHEAD, ROOM, Inbox
+from collector.inbox import LANE, OVERHEAD, ROOM, Inbox
 
 SIZE = 100
 COST = SIZE + OVERHEAD
@@ -27,7 +27,7 @@ def test_messages_come_out_in_order_with_their_arrival() -> None:
 
 
 def test_above_the_limit_the_broker_hears_nothing_until_there_is_room() -> None:
-    inbox = Inbox(3 * COST, now=lambda: 0)
+    inbox = Inbox(LANE + 3 * COST, now=lambda: 0)
     acknowledged: list[int] = []
     filled(inbox, 5, acknowledged)
     assert acknowledged == [0, 1, 2]
@@ -37,16 +37,16 @@ def test_above_the_limit_the_broker_hears_nothing_until_there_is_room() -> None:
     assert acknowledged == [0, 1, 2]
     inbox.settle(inbox.take(1, timeout=0, linger=0))
     assert acknowledged == [0, 1, 2, 3, 4]
-    assert inbox.used == 3 * COST
+    assert inbox.used == LANE + 3 * COST
 
 
 def test_a_broker_that_pushes_on_is_dropped_and_counted_at_twice_the_limit() -> None:
-    inbox = Inbox(3 * COST, now=lambda: 0)
+    inbox = Inbox(LANE + 3 * COST, now=lambda: 0)
     acknowledged: list[int] = []
     filled(inbox, 20, acknowledged)
-    assert inbox.used <= 7 * COST
-    assert inbox.dropped == 13
-    assert len(inbox.take(100, timeout=0, linger=0)) == 7
+    assert inbox.used <= 2 * (LANE + 3 * COST) + LANE + COST
+    assert inbox.dropped == 12
+    assert len(inbox.take(100, timeout=0, linger=0)) == 8
 
 
 def test_taking_waits_for_the_first_message_and_gathers_a_little() -> None:
@@ -94,3 +94,13 @@ def test_full_blocks_are_taken_a_few_at_a_time_and_their_agents_in_turn() -> Non
     began = time.monotonic()
     assert inbox.take(512, timeout=10, linger=30)
     assert time.monotonic() - began < 20, "it does not linger for more when there is enough"
+
+
+def test_a_flood_of_names_is_bounded_as_a_flood_of_messages_is() -> None:
+    inbox = Inbox(10 * (LANE + COST), now=lambda: 0)
+    for number in range(100):
+        inbox.put(f"stranger-{number}", b"x" * SIZE, lambda: None)
+    assert inbox.dropped == 100 - 21
+    for _ in range(30):
+        inbox.settle(inbox.take(1, timeout=0, linger=0))
+    assert inbox.used == 0
