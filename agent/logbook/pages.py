@@ -214,8 +214,12 @@ def note(folder: Path, entry: Entry) -> None:
     """
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = folder / BY_HAND
-    if path.exists() and path.stat().st_size > MOST_BY_HAND:
-        path.replace(path.with_name(path.name + OLDER))
+    if path.exists():
+        got = read(path)
+        if got.why:  # A command was cut off here: what comes now would hide behind it.
+            cut_off(path, got.end)
+        if path.stat().st_size > MOST_BY_HAND:
+            path.replace(path.with_name(path.name + OLDER))
     handle = opened(path)
     try:
         os.write(handle, encoded(entry))
