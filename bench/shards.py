@@ -1,0 +1,190 @@
+"""Several collectors on one PostgreSQL: what a block costs one of them, and how soon another takes its shards over.
+
+Two measurements. One process in one thread takes in one-record blocks of agents in all 64 shards on a real PostgreSQL,
+with leases, an engine for each shard, and a series store that keeps nothing, a thousand blocks to a turn of the rules, as
+they gather when a process is busy; `postgres_us_per_block` is the CPU time of the database meanwhile. Then two real collectors with leases of 15 s on PostgreSQL, InfluxDB and mosquitto share the
+shards; one is killed, and `takeover_seconds` counts until the other holds them all, `takeover_ack_seconds` until an
+agent of a moved shard has its next block acknowledged. Nothing but the lease is waited for, so the least is about 10 s.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import sqlalchemy as sa
+
+from bench._pipeline import CAMERA, RECORDER, ROUND, START, Sender, SilentBus, _register
+from collector import memory, tables
+from collector.database import Databases, open_postgres
+from collector.intake import Intake, Pace
+from collector.lane import MakeEngine
+from collector.lanes import LaneProjection, LaneRunner
+from collector.leases import Leases
+from collector.opening import rule_texts
+from collector.register import Register
+from collector.settings import Rules
+from collector.shard_rules import ShardRules
+from collector.shard_series import ShardSeries
+from collector.shared_journal import SharedJournal
+from collector.tickets.book import Book
+from forewarn.wire import SHARDS, Shape
+from rules.engine import Engine
+from rules.ruleset import ruleset
+from rules.samples import Batch
+from tests import servers
+from tests.e2e.collector_run import until
+from tests.e2e.sharing import polls, sharing
+
+TARGETS: dict[str, str] = {"takeover_seconds": "<= 20", "takeover_ack_seconds": "<= 25"}
+AGENTS = 1000
+AT_ONCE = 60
+"""Blocks of one commit: 3,000 a second, gathered for 20 ms."""
+
+
+def run(*, quick: bool) -> dict[str, float]:
+    """Measures; see TARGETS and the module."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with servers.postgres(folder / "postgres") as address, servers.influxdb(folder / "influxdb") as port:
+            figures = cost("", CAMERA, address, rounds=2 if quick else 8)
+            figures |= cost("backlog_", RECORDER, address, rounds=2 if quick else 6, devices=10)
+            return figures | takeover(folder / "run", address, port)
+
+
+class NoStore:
+    """Keeps nothing."""
+
+    def put(self, batch: Batch) -> None:
+        """Nothing is kept."""
+
+
+class Engines:
+    """Engines of the rules that ship."""
+
+    def __init__(self) -> None:
+        self._rules = ruleset(rule_texts(Rules()))
+
+    def of(self, shard: int) -> MakeEngine:  # noqa: ARG002 - all are alike
+        """What makes the engine of a shard."""
+
+        def engine(parts: Mapping[str, bytes] | None) -> Engine:
+            return Engine(self._rules) if parts is None else Engine.restore(self._rules, parts)
+
+        return engine
+
+    def forget(self, shards: Collection[int]) -> None:
+        """Nothing is measured."""
+
+
+class Turns(LaneRunner):
+    """A runner whose turns are taken by hand."""
+
+    def catch_up(self) -> None:
+        """Takes turns until every shard is level."""
+        while len(self._places) < SHARDS or self.progress.lag:
+            self._turn()
+
+
+def cost(name: str, shape: Shape, address: str, *, rounds: int, devices: int = 1) -> dict[str, float]:
+    """CPU of the process and of PostgreSQL for a block of one poll of each of `devices` devices."""
+    memory.settle()
+    databases = open_postgres(servers.new_database(address))
+    databases.migrate()
+    senders = spread(databases, shape, devices)
+    leases = Leases(databases.journal, "bench", seconds=600)
+    leases.turn()
+    journal = SharedJournal(databases, leases)
+    pace = Pace(linger=0.0, inbox_bytes=1 << 40, tick=1e9)
+    now = START + ROUND
+    intake = Intake(
+        journal, Register(databases), SilentBus(), now=lambda: now, monotonic=time.monotonic, tenure=leases, pace=pace
+    )
+    book = Book(databases.service, now=lambda: now)
+    rules = ShardRules(Engines(), databases=databases, journal=journal, tenure=leases, book=book, every=1e9)
+    both: list[LaneProjection] = [rules, ShardSeries(NoStore(), databases.service, leases)]
+    runners = [Turns(journal, projection, leases, gather=0) for projection in both]
+    chance = random.Random(1)
+
+    def take(number: int) -> None:
+        t = START + number * ROUND
+        for at in range(0, len(senders), AT_ONCE):
+            for one in senders[at : at + AT_ONCE]:
+                intake.receive(*one.block(one.bodies(t, chance), t), lambda: None)
+            while intake.turn(0):
+                pass
+        for runner in runners:
+            runner.catch_up()
+
+    take(0)
+    database = of_postgres()
+    made = making(senders, rounds)
+    began = time.process_time()
+    for number in range(1, rounds + 1):
+        take(number)
+    spent = time.process_time() - began - made
+    blocks = rounds * len(senders)
+    databases_spent = of_postgres() - database
+    databases.close()
+    return {
+        f"{name}collector_us_per_block": spent * 1e6 / blocks,
+        f"{name}postgres_us_per_block": databases_spent * 1e6 / blocks,
+        f"{name}collector_ns_per_value": spent * 1e9 / blocks / devices / shape.width,
+    }
+
+
+def making(senders: list[Sender], rounds: int) -> float:
+    """CPU seconds that it takes to make the blocks themselves."""
+    chance, began = random.Random(2), time.process_time()
+    for one in senders[:100]:
+        twin = Sender(one.agent, one.shard, one.devices, one.shape)
+        twin.block(twin.bodies(START, chance), START)
+    return (time.process_time() - began) * rounds * len(senders) / min(100, len(senders))
+
+
+def spread(databases: Databases, shape: Shape, devices: int) -> list[Sender]:
+    """Agents in all shards."""
+    names = [f"a{number}" for number in range(AGENTS)]
+    _register(databases, names)
+    agent = tables.agent.c
+    with databases.service.begin() as connection:
+        for number, name in enumerate(names):
+            connection.execute(sa.update(tables.agent).where(agent.id == name).values(shard=number % SHARDS))
+    return [
+        Sender(name, number % SHARDS, [f"{name}-d{at}" for at in range(devices)], shape)
+        for number, name in enumerate(names)
+    ]
+
+
+def of_postgres() -> float:
+    """CPU seconds of all processes of the PostgreSQL that this one started."""
+    times = [
+        one.cpu_times()
+        for one in psutil.Process().children(recursive=True)
+        if one.name().startswith("postgres") and one.is_running()
+    ]
+    return sum(one.user + one.system for one in times)
+
+
+def takeover(folder: Path, address: str, port: int) -> dict[str, float]:
+    """Kills one of two, with leases of 15 s."""
+    folder.mkdir()
+    with sharing(folder, address, port, lease="15s") as found:
+        first, second = found.run, found.begin_another()
+        until(lambda: len(found.owner_of(first)) == len(found.owner_of(second)) == SHARDS // 2, "each has its half")
+        lost = sorted(found.owner_of(first))
+        found.enrol([lost[0]])
+        [agent] = found.agents
+        agent.deliver(agent.block(polls(0, 0, 10)), 10)
+        assert first.process is not None
+        first.process.kill()
+        began = time.monotonic()
+        until(lambda: len(found.owner_of(second)) == SHARDS, "the other has them all")
+        moved = time.monotonic() - began
+        agent.deliver(agent.block(polls(0, 10, 10)), 20)
+        return {"takeover_seconds": moved, "takeover_ack_seconds": time.monotonic() - began}
