@@ -111,7 +111,7 @@ class Delivery:
             now = int(time.time() * 1000)
             records = [Record(0, now, f"cam-{at}", values=[1.0]) for at in range(20)]
             await asyncio.gather(*(self.spool.put(record, SHAPE, self._consent.id) for record in records))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     @property
     def committed(self) -> int:

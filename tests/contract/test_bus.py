@@ -35,9 +35,12 @@ class Real:
         self.window = 0 if isinstance(broker, brokers.Amqtt) else 20
         self.wildcards = not isinstance(broker, brokers.RabbitMq)
         self.kill, self.start = broker.kill, broker.start
+        self.made = 0
 
     def bus(self, name: str) -> Bus:
-        return MqttBus(Broker(host="127.0.0.1", port=self.broker.ports[0]), name, backoff=Backoff(0.05, 0.2))
+        self.made += 1  # A broker may still be putting away the last test's client of this name.
+        address = Broker(host="127.0.0.1", port=self.broker.ports[0])
+        return MqttBus(address, f"{name}-{self.made}", backoff=Backoff(0.05, 0.2))
 
 
 class Twin:
