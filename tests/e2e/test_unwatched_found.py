@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import yaml
@@ -40,6 +43,11 @@ def test_it_is_listed_at_its_site_until_somebody_watches_it(tmp_path: Path) -> N
         assert one["text"]["answers"] == "SNMP"
         assert [each["device"] for each in run.get("/api/v1/devices?site=s1")["items"]] == ["a1", "a1.host"]
         site.end()
+        with closing(sqlite3.connect(f"file:{run.folder}/data/service.db?mode=ro", uri=True, timeout=10)) as service:
+            events = [
+                json.loads(text) for (text,) in service.execute("SELECT text FROM device_event WHERE device = 'a1'")
+            ]
+        assert [(each["event"], each["address"]) for each in events] == [("device nobody watches", ADDRESS)]
 
         log = [sys.executable, "-m", "forewarn", "agent", "log", "--folder", str(site.folder / "agent")]
         told = subprocess.run(log, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
