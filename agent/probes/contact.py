@@ -8,6 +8,7 @@ Errors: none; a probe that fails is a value.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from agent.devices.beside import Beside, Company, Gained, Rows
 from agent.devices.lockout import Lockout
@@ -16,7 +17,7 @@ from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.ntp import Ntp
 from agent.probes.probe import FIELDS, Found, Probe, silent
-from agent.probes.rtsp import Rtsp
+from agent.probes.rtsp import Rtsp, Turns
 from agent.probes.tcp import Tcp
 from agent.reading import Clock
 from agent.settings.probes import ProbeSetting
@@ -39,7 +40,7 @@ class Probes(Beside):
         self, target: Target, company: Company, *, clock: Clock, leads: bool, remembered: Remembered | None = None
     ) -> None:
         super().__init__(target, company, clock=clock, leads=leads, remembered=remembered)
-        self._probes = [made(setting, target, clock, self.lockout) for setting in target.probes]
+        self._probes = [made(setting, target, clock, self.lockout, lambda: self.turns) for setting in target.probes]
 
     async def gain(self, at: float) -> Gained:
         """See Beside."""
@@ -69,15 +70,17 @@ class Probes(Beside):
             await asyncio.gather(*asked, return_exceptions=True)
 
     async def _in_turn(self, probe: Probe) -> Found:
-        async with self.turns:
+        async with nullcontext() if isinstance(probe, Rtsp) else self.turns:  # That one takes turns by itself.
             return await probe.look()
 
     async def knock(self) -> None:
         """See Beside: probes are asked in their slots, down or not."""
 
 
-def made(setting: ProbeSetting, target: Target, clock: Clock, lockout: Lockout | None = None) -> Probe:
-    """The probe that a setting asks for; `lockout` knows what passwords the device refused."""
+def made(
+    setting: ProbeSetting, target: Target, clock: Clock, lockout: Lockout | None = None, turns: Turns = nullcontext
+) -> Probe:
+    """The probe that a setting asks for; `lockout` and `turns` as `Rtsp` has them."""
     address, label, port, timeout = target.address, setting.label, setting.at_port, float(target.timeout)
     if setting.kind == "icmp":
         return Icmp(address, label=label, timeout=timeout)
@@ -86,7 +89,7 @@ def made(setting: ProbeSetting, target: Target, clock: Clock, lockout: Lockout |
     if setting.kind == "ntp":
         return Ntp(address, port, label=label, clock=clock, timeout=timeout)
     if setting.kind == "rtsp":
-        return Rtsp(address, setting, clock=clock, timeout=timeout, lockout=lockout)
+        return Rtsp(address, setting, clock=clock, timeout=timeout, lockout=lockout, turns=turns)
     return Http(
         address,
         port,

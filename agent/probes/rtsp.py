@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
 from agent.devices.lockout import Lockout
@@ -23,6 +25,9 @@ from agent.web.digest import Answering, NoAnswer, chosen
 _MOST = 64 * 1024
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 _HEAD = re.compile(r"RTSP/\d\.\d (\d{3})")
+
+
+Turns = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class _Answer(NamedTuple):
@@ -39,7 +44,10 @@ class _Garbled(Exception):
 
 
 class Rtsp:
-    """One stream of one device. `lockout` knows what passwords the device refused."""
+    """One stream of one device. `lockout` knows what passwords the device refused; `turns` gives what to hold meanwhile.
+
+    No turn is held while it waits for another source to have said its password: that one needs a turn for it.
+    """
 
     fields: tuple[str, ...] = ("up", "latency_seconds", "stream", "status", "status_code")
 
@@ -51,6 +59,7 @@ class Rtsp:
         clock: Clock,
         timeout: float = 2.0,
         lockout: Lockout | None = None,
+        turns: Turns = nullcontext,
     ) -> None:
         self.label = setting.label
         self._at = address, setting.at_port
@@ -60,21 +69,24 @@ class Rtsp:
         self._setting = setting
         self._timeout = timeout
         self._lockout = lockout or Lockout(clock)
+        self._turns = turns
         self._by = f"rtsp {self._whole}"
         self._turn = 0
 
     async def look(self) -> Found:
         """See Probe."""
-        begun = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._turns(), asyncio.timeout(self._timeout):
+                begun = time.monotonic()
                 reader, writer = await asyncio.open_connection(*self._at, limit=_MOST)
+                took = time.monotonic() - begun
         except OSError as wrong:
             return unconnected(wrong, self._at[1], self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._turns(), asyncio.timeout(self._timeout):
+                begun = time.monotonic()
                 await self._asked(reader, writer, "OPTIONS")
-                took = time.monotonic() - begun
+                took += time.monotonic() - begun
                 answer = await self._asked(reader, writer, "DESCRIBE")
             answer, why = await self._described(reader, writer, answer)
         except TimeoutError:
@@ -104,7 +116,7 @@ class Rtsp:
             return answer, "it asks for a user"
         async with self._lockout.turn:
             if not self._lockout.left(password, self._by):
-                async with asyncio.timeout(self._timeout):
+                async with self._turns(), asyncio.timeout(self._timeout):
                     answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
                 if answer.status != _UNAUTHORIZED:
                     self._lockout.accepted(password, self._by)

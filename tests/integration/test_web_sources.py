@@ -30,7 +30,7 @@ from agent.web.turns import Turns
 from forewarn.settings import Duration, Secret
 from tests.clocks import SteppedClock
 from tests.e2e.collector_run import certificates
-from tests.integration import test_onvif
+from tests.integration import test_onvif, test_probes
 from tests.integration.test_isapi import ANSWERS
 from tests.integration.test_onvif import Camera
 from tests.polling import Kept, RealClock, ended, reading, until, value
@@ -79,6 +79,29 @@ def test_no_more_requests_are_under_way_than_the_site_allows():
 
     asyncio.run(steps())
     assert most == 3
+
+
+def test_streams_that_wait_to_say_their_password_hold_no_turn():
+    camera = test_probes.Camera()
+
+    async def steps() -> Reading:
+        async with await asyncio.start_server(camera, LOCAL, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            login = {"user": USER, "password": Secret(PASSWORD), "port": port}
+            paths = [f"/Streaming/Channels/{number}/101" for number in range(4)]
+            recorder = probed(*(ProbeSetting(rtsp=path, **login) for path in paths), timeout=Duration(10))
+            turns = Turns(1)
+            (contact,) = made(recorder, turns=turns)
+            async with contact.lockout.turn:  # Another source is about to say it, and needs a turn.
+                asking = asyncio.create_task(contact.poll())
+                async with asyncio.timeout(10):
+                    while camera.asked.count("DESCRIBE") < len(paths):
+                        await asyncio.sleep(0.01)
+                async with asyncio.timeout(5), turns.of(trusted=True):
+                    pass
+            return reading(await asking)
+
+    assert asyncio.run(steps()).why == "", "all four are described in the end"
 
 
 def test_devices_that_do_not_answer_take_nobody_s_turn():
