@@ -52,8 +52,13 @@ def run(*, quick: bool) -> dict[str, float]:
         folder = Path(name)
         folder.chmod(0o755)
         with servers.postgres(folder / "postgres") as address, servers.influxdb(folder / "influxdb") as port:
-            figures = cost("", CAMERA, address, rounds=2 if quick else 8)
-            figures |= cost("backlog_", RECORDER, address, rounds=2 if quick else 6, devices=10)
+            live = cost(CAMERA, address, rounds=2 if quick else 8)
+            many = cost(RECORDER, address, rounds=2 if quick else 6, devices=10)
+            figures = {
+                "collector_us_per_block": live[0] * 1e6,
+                "postgres_us_per_block": live[1] * 1e6,
+                "collector_ns_per_value_of_1000": many[0] * 1e9 / 10 / RECORDER.width,
+            }
             return figures | takeover(folder / "run", address, port)
 
 
@@ -91,51 +96,54 @@ class Turns(LaneRunner):
             self._turn()
 
 
-def cost(name: str, shape: Shape, address: str, *, rounds: int, devices: int = 1) -> dict[str, float]:
-    """CPU of the process and of PostgreSQL for a block of one poll of each of `devices` devices."""
-    memory.settle()
-    databases = open_postgres(servers.new_database(address))
-    databases.migrate()
-    senders = spread(databases, shape, devices)
-    leases = Leases(databases.journal, "bench", seconds=600)
-    leases.turn()
-    journal = SharedJournal(databases, leases)
-    pace = Pace(linger=0.0, inbox_bytes=1 << 40, tick=1e9)
-    now = START + ROUND
-    intake = Intake(
-        journal, Register(databases), SilentBus(), now=lambda: now, monotonic=time.monotonic, tenure=leases, pace=pace
-    )
-    book = Book(databases.service, now=lambda: now)
-    rules = ShardRules(Engines(), databases=databases, journal=journal, tenure=leases, book=book, every=1e9)
-    both: list[LaneProjection] = [rules, ShardSeries(NoStore(), databases.service, leases)]
-    runners = [Turns(journal, projection, leases, gather=0) for projection in both]
-    chance = random.Random(1)
+class OneOfSeveral:
+    """The path of a block in one process of several, its turns taken by hand."""
 
-    def take(number: int) -> None:
-        t = START + number * ROUND
+    def __init__(self, address: str) -> None:
+        self.databases = open_postgres(servers.new_database(address))
+        self.databases.migrate()
+        leases = Leases(self.databases.journal, "bench", seconds=600)
+        leases.turn()
+        journal = SharedJournal(self.databases, leases)
+        self.intake = Intake(
+            journal,
+            Register(self.databases),
+            SilentBus(),
+            now=lambda: START + ROUND,
+            monotonic=time.monotonic,
+            tenure=leases,
+            pace=Pace(linger=0.0, inbox_bytes=1 << 40, tick=1e9),
+        )
+        book = Book(self.databases.service, now=lambda: START)
+        rules = ShardRules(Engines(), databases=self.databases, journal=journal, tenure=leases, book=book, every=1e9)
+        both: list[LaneProjection] = [rules, ShardSeries(NoStore(), self.databases.service, leases)]
+        self.runners = [Turns(journal, projection, leases, gather=0) for projection in both]
+
+    def take(self, senders: list[Sender], t: int, chance: random.Random) -> None:
+        """One block of each agent, committed by the sixty, evaluated and stored together."""
         for at in range(0, len(senders), AT_ONCE):
             for one in senders[at : at + AT_ONCE]:
-                intake.receive(*one.block(one.bodies(t, chance), t), lambda: None)
-            while intake.turn(0):
+                self.intake.receive(*one.block(one.bodies(t, chance), t), lambda: None)
+            while self.intake.turn(0):
                 pass
-        for runner in runners:
+        for runner in self.runners:
             runner.catch_up()
 
-    take(0)
-    database = of_postgres()
-    made = making(senders, rounds)
-    began = time.process_time()
+
+def cost(shape: Shape, address: str, *, rounds: int, devices: int = 1) -> tuple[float, float]:
+    """CPU seconds of the process and of PostgreSQL for a block of one poll of each of `devices` devices."""
+    memory.settle()
+    path = OneOfSeveral(address)
+    senders = spread(path.databases, shape, devices)
+    chance = random.Random(1)
+    path.take(senders, START, chance)
+    made, database, began = making(senders, rounds), of_postgres(), time.process_time()
     for number in range(1, rounds + 1):
-        take(number)
-    spent = time.process_time() - began - made
-    blocks = rounds * len(senders)
-    databases_spent = of_postgres() - database
-    databases.close()
-    return {
-        f"{name}collector_us_per_block": spent * 1e6 / blocks,
-        f"{name}postgres_us_per_block": databases_spent * 1e6 / blocks,
-        f"{name}collector_ns_per_value": spent * 1e9 / blocks / devices / shape.width,
-    }
+        path.take(senders, START + number * ROUND, chance)
+    spent, blocks = time.process_time() - began - made, rounds * len(senders)
+    database = of_postgres() - database
+    path.databases.close()
+    return spent / blocks, database / blocks
 
 
 def making(senders: list[Sender], rounds: int) -> float:

@@ -124,18 +124,15 @@ class PostgresEntrance:
             self._claim()
 
     def _claim(self) -> None:
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        try:
+        with contextlib.ExitStack() as until:
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            until.callback(connection.invalidate)
             for setting in _KEEPALIVE:
                 connection.execute(sa.text(f"SET {setting}"))
             how = "pg_try_advisory_lock" if self._alone else "pg_try_advisory_lock_shared"
-            mine = connection.execute(sa.text(f"SELECT {how}(:lock)"), {"lock": _LOCK}).scalar_one()
-        except BaseException:
-            connection.invalidate()
-            raise
-        if not mine:
-            connection.close()
-            raise Occupied(self._sentence())
+            if not connection.execute(sa.text(f"SELECT {how}(:lock)"), {"lock": _LOCK}).scalar_one():
+                raise Occupied(self._sentence())
+            until.pop_all()
         self._connection = connection
 
     def _sentence(self) -> str:
