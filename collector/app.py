@@ -27,7 +27,7 @@ from collector.api.server import PortTaken, Server, bound
 from collector.checks import Needed, checks
 from collector.clock import SystemClock
 from collector.database import StorageError
-from collector.entrance import Occupied, enter, refuse_to_be_alone
+from collector.entrance import Entrance, Occupied, enter, refuse_to_be_alone
 from collector.ingest import Adapters, Around, Ingest, alone, shared
 from collector.notify import outbox
 from collector.notify.outbox import Outbox, Sender
@@ -200,24 +200,25 @@ def _scheduler(ingest: Ingest, adapters: Adapters, settings: Settings) -> Backgr
         with _forgiven("costs of rules not kept"):
             costs.keep(service, ingest.meter.figures())
 
-    def stay() -> None:
-        if adapters.entrance is None:
-            return
-        try:
-            with _forgiven("it is not known whether the database is still ours"):
-                adapters.entrance.keep()
-        except Occupied as occupied:
-            log.error("ending: another collector has taken the database", why=str(occupied))  # noqa: TRY400
-            os.kill(os.getpid(), signal.SIGTERM)
-
     once = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults=once)
     scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(forget, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(cost, "interval", seconds=costs.EVERY_SECONDS)
     scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
-    scheduler.add_job(stay, "interval", seconds=_STAY_SECONDS)
+    scheduler.add_job(lambda: _stay(adapters.entrance), "interval", seconds=_STAY_SECONDS)
     return scheduler
+
+
+def _stay(entrance: Entrance | None) -> None:
+    """Ends this process when another has come in while the database was away."""
+    try:
+        with _forgiven("it is not known whether the database is still ours"):
+            if entrance is not None:
+                entrance.keep()
+    except Occupied as occupied:
+        log.error("ending: another collector has taken the database", why=str(occupied))  # noqa: TRY400
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
