@@ -62,6 +62,7 @@ class Epochs:
         Raises:
             OSError, sqlite3.Error: the folder cannot be used.
         """
+        self.close()  # What an attempt before this one left open would lock us out.
         self.folder.mkdir(parents=True, exist_ok=True)
         for away in self.folder.glob(f"*{SUFFIX}{AWAY}"):  # What lay beside the file when we were killed.
             _put_away(away.with_name(away.name.removesuffix(AWAY)))

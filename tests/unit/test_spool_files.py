@@ -6,10 +6,13 @@ import asyncio
 import errno
 import os
 import shutil
+import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from agent.delivery.epochs import Epochs
 from agent.delivery.spool import Spool
 from forewarn.wire import GENESIS, Record
 from tests.unit.test_spool import SHAPE, Clock, assert_contiguous, everything, record, run
@@ -88,6 +91,25 @@ def test_an_emptied_file_that_nothing_waited_in_declares_no_loss(tmp_path: Path)
     found, records = opened(tmp_path)
     assert found != epoch
     assert [one.kind for one in records] == ["event"]
+
+
+def test_a_disk_without_room_for_the_new_epoch_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch = killed(tmp_path)
+    Path(f"{tmp_path / 'left' / epoch}.spool-wal").unlink()
+    roll, tries = Epochs.roll, []
+
+    def full(epochs: Epochs, why: str, declared: Iterable[Record] = ()) -> None:
+        tries.append(why)
+        if len(tries) == 1:
+            wrong = sqlite3.OperationalError("database or disk is full")
+            wrong.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise wrong
+        roll(epochs, why, declared)
+
+    monkeypatch.setattr(Epochs, "roll", full)
+    found, records = opened(tmp_path)
+    assert found != epoch
+    assert [one.t for one in records[2:]] == list(range(7, 300)), "once each, though it was tried twice"
 
 
 @pytest.mark.parametrize("note", ["{epoch} 7\n", "{epoch}\n", "", "other 1 900\n", "\x00\x00", "{epoch} 7 many\n"])
