@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 log = Log(__name__)
 
 _TEND_SECONDS = 60
+_THERE_SECONDS = 5
 _STAY_SECONDS = 5
 _DATABASE_WAIT = 1.0
 _DATABASE_WAIT_MOST = 30.0
@@ -192,9 +193,8 @@ def _scheduler(ingest: Ingest, adapters: Adapters, settings: Settings) -> Backgr
             while outbox.prune(service, clock.now()):
                 pass
 
-    def tend() -> None:
-        with _forgiven("series not tended"):
-            store.tend(clock.now())
+    there = _job("presence not written down", ingest.presences.keep)
+    tend = _job("series not tended", lambda: store.tend(clock.now()))
 
     def cost() -> None:
         with _forgiven("costs of rules not kept"):
@@ -205,6 +205,7 @@ def _scheduler(ingest: Ingest, adapters: Adapters, settings: Settings) -> Backgr
     scheduler.add_job(prune, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(forget, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(cost, "interval", seconds=costs.EVERY_SECONDS)
+    scheduler.add_job(there, "interval", seconds=_THERE_SECONDS)
     scheduler.add_job(tend, "interval", seconds=_TEND_SECONDS)
     scheduler.add_job(lambda: _stay(adapters.entrance), "interval", seconds=_STAY_SECONDS)
     return scheduler
@@ -219,6 +220,16 @@ def _stay(entrance: Entrance | None) -> None:
     except Occupied as occupied:
         log.error("ending: another collector has taken the database", why=str(occupied))  # noqa: TRY400
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _job(event: str, work: Callable[[], object]) -> Callable[[], None]:
+    """Work to be done again and again; `event` is what the log says when it could not be done."""
+
+    def done() -> None:
+        with _forgiven(event):
+            work()
+
+    return done
 
 
 @contextlib.contextmanager

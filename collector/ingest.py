@@ -20,6 +20,7 @@ from collector.lane import MakeEngine
 from collector.lanes import LaneRunner
 from collector.leases import Leases, member_name
 from collector.notify.notifier import Notifier
+from collector.presences import PresenceBook
 from collector.projections import Projections, Runner
 from collector.register import Register
 from collector.room import FOREVER, Room, measure_of
@@ -97,6 +98,7 @@ class Ingest:
     meter: Meter
     letters: DeadLetters
     room: Room
+    presences: PresenceBook
     needed_after: Callable[[], int]
     trouble: Callable[[], str]
     parts: Sequence[Part]
@@ -110,6 +112,8 @@ class Ingest:
             "intake_strangers": self.intake.standing.strangers.total(),
             "rules_set_aside": self.rules.set_aside,
             "series_refused": self.series.refused,
+            "presence_refused": self.presences.refused,
+            "presence_late": self.presences.late,
         }
 
     def prune(self, before: int) -> None:
@@ -152,6 +156,7 @@ def alone(around: Around) -> Ingest:
         meter=meter,
         letters=letters,
         room=room,
+        presences=_presences(around),
         needed_after=lambda: min(evaluation.needed_after(), series.cursor()),
         trouble=intake.trouble,
         parts=[Part(end=evaluation.close), *_in_order(projections, intake, adapters.bus)],
@@ -195,6 +200,7 @@ def shared(around: Around) -> Ingest:
         meter=meter,
         letters=letters,
         room=room,
+        presences=_presences(around),
         needed_after=lambda: min(shard_rules.needed_after(databases), shard_series.needed_after(databases.service)),
         trouble=lambda: leases.trouble() or intake.trouble(),
         parts=[Part(leases.start, leases.leave), *_in_order(projections, intake, adapters.bus)],
@@ -207,6 +213,11 @@ def _beside(around: Around) -> tuple[Meter, DeadLetters, Room]:
     measure = measure_of(journal, settings.folder, clock.monotonic, limit=limit)
     room = Room(measure, limit=limit, floor=settings.journal.floor, monotonic=clock.monotonic)
     return Meter(now=clock.now, monotonic=clock.monotonic), DeadLetters(journal, now=clock.now), room
+
+
+def _presences(around: Around) -> PresenceBook:
+    adapters = around.adapters
+    return PresenceBook(adapters.databases.journal, around.register, adapters.bus, now=adapters.clock.now)
 
 
 def _intake(around: Around, journal: DatabaseJournal, room: Room, leases: Leases | None = None) -> Intake:

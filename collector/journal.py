@@ -99,6 +99,7 @@ class Counters(msgspec.Struct):
     held: int = 0
     held_reason: str = ""
     set_aside: int = 0
+    newest: int = 0
 
 
 @dataclass

@@ -7,6 +7,7 @@ every name; a test compares the two.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,12 +19,13 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from collector import tables
+from collector import proof_tables, tables
 from collector.api.parts import Check
 from collector.costs import kept
 from collector.database import reading
 from collector.tickets.precision import Tally, precisions
 
+_DAY_MS = 86_400_000
 _INGEST = {
     "blocks": "Blocks committed to the journal.",
     "records": "Records committed to the journal.",
@@ -41,6 +43,8 @@ _REFUSED = {
     "intake_strangers": "Blocks of agents that nobody registered.",
     "rules_set_aside": "Journal entries that the rules could not take; named in the log.",
     "series_refused": "Values or lines that the series store will never take; named in the log.",
+    "presence_refused": "Presence messages that could not be read, or were too many at once.",
+    "presence_late": "Presence messages of connections older than one known; they change nothing.",
 }
 
 
@@ -101,7 +105,21 @@ class Figures(Source):
         with reading(self._journal) as connection:
             for reason, count in connection.execute(select(aside.c.reason, func.count()).group_by(aside.c.reason)):
                 family.add_metric([reason], count)
-        return [family]
+        letters = GaugeMetricFamily(
+            "forewarn_dead_letters", "Journal entries that a projection could not take.", labels=["projection", "state"]
+        )
+        proofs = GaugeMetricFamily(
+            "forewarn_proofs", "Manifests that arrived within a day, by verdict.", labels=["verdict"]
+        )
+        dead, proof = proof_tables.dead_letter.c, proof_tables.proof.c
+        by = (dead.projection, dead.state)
+        day = select(proof.verdict, func.count()).where(proof.arrived >= int(time.time() * 1000) - _DAY_MS)
+        with reading(self._journal) as connection:
+            for projection, state, count in connection.execute(select(*by, func.count()).group_by(*by)):
+                letters.add_metric([projection, state], count)
+            for verdict, count in connection.execute(day.group_by(proof.verdict)):
+                proofs.add_metric([verdict], count)
+        return [family, letters, proofs]
 
     def _fleet(self) -> list[Metric]:
         found: list[Metric] = []

@@ -238,6 +238,7 @@ class Sitting:
     def _accept(self, outcome: Accepted, spool: Spool, message: Waiting, received: Received, agent: KnownAgent) -> None:
         counters = self._count(agent.id)
         counters.blocks += 1
+        counters.newest = received.block.records[-1].t
         counters.records += outcome.last - outcome.first + 1 - outcome.lost
         counters.duplicates += outcome.trimmed
         counters.lost += outcome.lost + outcome.missing

@@ -76,6 +76,7 @@ ingest = Table(
     Column("held", BigInteger, nullable=False, server_default="0"),
     Column("held_reason", Text, nullable=False, server_default="", comment="empty when blocks are taken"),
     Column("set_aside", BigInteger, nullable=False, server_default="0"),
+    Column("newest", BigInteger, nullable=False, server_default="0", comment="when the last record committed was made"),
 )
 
 set_aside = Table(
