@@ -47,6 +47,7 @@ async def meet(
         Nothing: no profile fits it.
     """
     session.narrow(max_varbinds=None, nonincreasing_ok=False)
+    session.unreadable.clear()  # What could not be read may be well by now, or not be asked for any more.
     fit, shown = await recognised(session, profiles, fixed)
     profile, quirks = fit.profile, fit.profile.quirks
     session.narrow(max_varbinds=quirks.max_varbinds, nonincreasing_ok=quirks.nonincreasing_ok, bulk=not quirks.no_bulk)

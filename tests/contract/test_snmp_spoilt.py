@@ -132,6 +132,27 @@ def test_a_poll_says_which_object_cannot_be_read_and_keeps_the_rest():
         in_loop(steps)
 
 
+def test_what_is_asked_for_no_more_is_complained_of_no_more():
+    with Responder() as responder:
+        device = recorded(responder, "switch.generic")
+        bad = "1.3.6.1.2.1.31.1.1.1.15.1"
+
+        async def steps() -> None:
+            clock = SteppedClock()
+            met = contact(device, clock)
+            await met.poll()
+            spoil(device, bad)
+            assert bad in reading(await met.poll()).why
+            device.remove("1.3.6.1.2.1.2.2.1.8.1")  # The row is gone, and with it the wish for the bad value.
+            clock.step(2400)
+            for _ in range(3):
+                last = reading(await met.poll())
+            assert last.why == ""
+            met.close()
+
+        in_loop(steps)
+
+
 def test_one_table_without_an_end_costs_itself_and_not_the_device(monkeypatch):
     endless = "1.3.6.1.2.1.105.1.1.1.6"
     with Responder() as responder:
