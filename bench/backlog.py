@@ -1,4 +1,4 @@
-"""A day's backlog of a 200-device site is taken in, while other agents go on reporting live.
+"""A day's backlog of a 200-device site is taken in, while other agents go on reporting live; `--sites 5`: of five at once.
 
 The agent is a real one with a full spool (a poll a minute and device, 20 values each); broker and collector are the
 programs people run. `backlog_minutes` is from the moment it may send until its last record is committed: records leave
@@ -29,6 +29,7 @@ TARGETS: dict[str, str | float] = {
     "own_live_seconds": "< 60",
     "busy_p99_commit_ms": "< 1000",
 }
+OPTIONS = {"sites": 1}
 DEVICES = 200
 DAY = 1440
 """Polls of a device."""
@@ -38,18 +39,19 @@ PER_SECOND = 100
 CALM = 6.0
 
 
-def run(*, quick: bool) -> dict[str, float]:
+def run(*, quick: bool, sites: int) -> dict[str, float]:
     """Measures; see the module and TARGETS."""
     with tempfile.TemporaryDirectory() as name:
         site = Site(Path(name), rules=RULE)
-        agent = site.agent("backlog", CAMERA, devices=DEVICES, rounds=DAY // PART if quick else DAY)
+        rounds = DAY // PART if quick else DAY
+        agents = [site.agent(f"backlog-{at}", CAMERA, devices=DEVICES, rounds=rounds) for at in range(sites)]
         enrolled = [site.register.add_agent(SITE, f"l{number}") for number in range(OTHERS)]
         others = [Sender(one.agent, one.shard, [f"{one.agent}-cam"], CAMERA, GENESIS) for one in enrolled]
-        with ending(site.broker()), ending(site.collector()), ending(agent.start()):
+        with ending(site.broker()), ending(site.collector()), ending(*[agent.start() for agent in agents]):
             bus = MqttBus(Broker(host="127.0.0.1", port=site.port), "bench")
             bus.connect()
             until(lambda: bus.state.connected, "the broker is reached")
-            figures = taken_in(site, agent, Pulse(site, bus, others), part=PART if quick else 1)
+            figures = taken_in(site, agents, Pulse(site, bus, others), part=PART if quick else 1)
             bus.close()
         return figures
 
@@ -80,23 +82,25 @@ class Pulse(Live):
         }
 
 
-def taken_in(site: Site, agent: SpooledAgent, pulse: Pulse, *, part: int) -> dict[str, float]:
+def taken_in(site: Site, agents: list[SpooledAgent], pulse: Pulse, *, part: int) -> dict[str, float]:
+    head = sum(agent.head for agent in agents)
     pulse.during(lambda: False, most=2.0)
     calm = pulse.during(lambda: False, most=CALM)
-    agent.go()
+    for agent in agents:
+        agent.go()
     began = time.monotonic()
     seen: list[tuple[float, int]] = []
 
     def over() -> bool:
-        seen.append((time.monotonic() - began, upto(site, agent)))
-        return seen[-1][1] >= agent.head
+        seen.append((time.monotonic() - began, sum(upto(site, agent) for agent in agents)))
+        return seen[-1][1] >= head
 
     busy = pulse.during(over, most=600)
-    whole = agent.head * part
-    half, at_half = next((at, reached) for at, reached in seen if reached >= agent.head / 2)
+    whole = head * part
+    half, at_half = next((at, reached) for at, reached in seen if reached >= head / 2)
     end = seen[-1][0]
-    rate = (agent.head - at_half) / (end - half)
-    drained = end + (whole - agent.head) / rate
+    rate = (head - at_half) / (end - half)
+    drained = end + (whole - head) / rate
     until(lambda: site.lag() == 0, "rules and series have it", 600)
     return {
         "records": float(whole),
