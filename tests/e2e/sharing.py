@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psycopg
@@ -82,11 +83,10 @@ class Sharing:
             for number, shard in enumerate(shards):
                 site, agent = f"site{number}", f"agent{number}"
                 register.add_site(site, site)
-                enrolled = register.add_agent(site, agent)
+                with patch("collector.register._shard_for", return_value=shard):
+                    enrolled = register.add_agent(site, agent)
                 register.add_consent(document(sign(_consent(site), private)), key=public)
-                made.append({**enrolled._asdict(), "shard": shard})
-        for one in made:
-            self.asked(f"UPDATE service.agent SET shard = {one['shard']} WHERE id = '{one['agent']}' RETURNING id")
+                made.append(enrolled._asdict())
         self.run.reload_broker()
         for one in made:
             agent = ScriptedAgent(self.run, one, f"c-{one['site']}")
@@ -150,10 +150,11 @@ class Delivery:
         self.thread.start()
 
     def _run(self) -> None:
-        for block in range(self.blocks):
-            first = block * self.of
-            self.agent.deliver(self.agent.block(polls(self.number, first, self.of)), first + self.of)
-            self.done = block + 1
+        with contextlib.suppress(AssertionError):  # Never acknowledged: `done` says so to the test.
+            for block in range(self.blocks):
+                first = block * self.of
+                self.agent.deliver(self.agent.block(polls(self.number, first, self.of)), first + self.of)
+                self.done = block + 1
 
 
 def journalled(found: Sharing) -> dict[str, list[int]]:
