@@ -57,27 +57,27 @@ def run(*, quick: bool, minutes: int = 10, store: int = 0, seed: int = OPTIONS["
     pace = 0.1
     steps = max(FEWEST_STEPS, int(seconds / pace))
     plan = Plan(programs.now() - 600_000 - steps * script.STEP, steps, pace)
-    with tempfile.TemporaryDirectory(prefix="fw-chaos-") as name, _live() as devices:
+    with tempfile.TemporaryDirectory(prefix="fw-chaos-") as name, live() as devices:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's account must come through.
-        database = _database(folder)
+        database = made_database(folder)
         try:
-            expected = _undisturbed(folder, plan, database)
+            expected = undisturbed(folder, plan, database)
             print(
                 f"the undisturbed run took {time.monotonic() - begun:.1f} s and made {len(expected)} tickets",
                 flush=True,
             )
-            site = _site(folder, "killed", plan, database, STORES[store], devices)
+            site = made_site(folder, "killed", plan, database, STORES[store], devices)
             with running(site):
                 kills = _struck(site, random.Random(seed), quick=quick, end=time.monotonic() + seconds)
-                found, differences = _closed(site, expected)
+                found, differences = closed(site, expected)
         finally:
             database.kill()
     return _figures(kills, found, len(expected), differences) | {"seconds": time.monotonic() - begun}
 
 
 @contextmanager
-def _live() -> Iterator[list[dict[str, object]]]:
+def live() -> Iterator[list[dict[str, object]]]:
     """Two cameras that answer, polled every second."""
     recording = (ROOT / "tests/fixtures/recordings/hikvision.camera.snmprec").read_text()
     with Responder() as responder:
@@ -86,13 +86,13 @@ def _live() -> Iterator[list[dict[str, object]]]:
         yield [{"name": f"live-{at}", "port": port, **of} for at, port in enumerate(ports)]
 
 
-def _database(folder: Path) -> programs.Program:
+def made_database(folder: Path) -> programs.Program:
     database = programs.postgres(folder / "postgres", programs.free_port())
     database.start()
     return database
 
 
-def _site(
+def made_site(
     folder: Path, name: str, plan: Plan, database: programs.Program, store: str, devices: Sequence[dict[str, object]]
 ) -> Site:
     port = int(database.command[database.command.index("-p") + 1])
@@ -101,10 +101,10 @@ def _site(
     return Site(folder / name, plan, database, programs.address(port, name), store, list(devices))
 
 
-def _undisturbed(folder: Path, plan: Plan, database: programs.Program) -> list[tuple[object, ...]]:
+def undisturbed(folder: Path, plan: Plan, database: programs.Program) -> list[tuple[object, ...]]:
     """The tickets of the same days when nobody is killed."""
     rushed = Plan(plan.begin, plan.steps, plan.pace, rush=True)
-    site = _site(folder, "quiet", rushed, database, "duckdb", [])
+    site = made_site(folder, "quiet", rushed, database, "duckdb", [])
     with running(site):
         site.finish()
         return tickets(site)
@@ -159,7 +159,7 @@ def strike(site: Site, victim: str, moment: str) -> None:
         raise SystemExit(f"after {victim} was killed {moment}: {wrong}")
 
 
-def _closed(site: Site, expected: list[tuple[object, ...]]) -> tuple[Account, int]:
+def closed(site: Site, expected: list[tuple[object, ...]]) -> tuple[Account, int]:
     """Lets everything come to rest, and compares."""
     site.finish()
     found = tickets(site)
