@@ -194,6 +194,8 @@ class Leases:
 
     def trouble(self) -> str:
         """Why leases cannot be renewed now, in a sentence; empty when all is well."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set():
+            return "the thread that renews leases has ended by a mistake of ours: restart this process"
         return self._trouble
 
     # What the thread does
@@ -215,8 +217,8 @@ class Leases:
             StorageError: the database cannot be asked; what is held runs out by itself.
         """
         if self._monotonic() >= self._next_beat:
-            self._next_beat = self._monotonic() + self._seconds / 3
             self._beat()
+            self._next_beat = self._monotonic() + self._seconds / 3
         self._give_back()
         self._claim()
 

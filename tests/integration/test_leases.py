@@ -13,6 +13,7 @@ from collector.database import Databases, open_postgres
 from collector.lease_tables import lease, member
 from collector.leases import Fenced, Leases, limit_idle
 from collector.shards import parsed, shown
+from tests.agents import until
 from tests.servers import new_database
 
 SECONDS = 15.0
@@ -119,6 +120,30 @@ def test_a_transaction_under_way_keeps_a_claim_out_and_lets_a_renewal_pass(datab
         assert len(second.held()) == 63
     beat(clock, second)
     assert 5 in second.held()
+
+
+def test_a_renewal_that_failed_is_tried_again_at_the_next_look(databases: Databases, clock: Hands) -> None:
+    first = leases(databases, "first", clock)
+    first.turn()
+    clock.now += SECONDS / 3
+    with databases.service.begin() as other:
+        other.execute(sa.text("ALTER TABLE journal.member RENAME TO away"))
+    with pytest.raises(DBAPIError):
+        first.turn()
+    with databases.service.begin() as other:
+        other.execute(sa.text("ALTER TABLE journal.away RENAME TO member"))
+    first.turn()
+    clock.now += SECONDS * 0.8
+    assert len(first.held()) == 64
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_renews_no_more_is_named(databases: Databases) -> None:
+    first = Leases(databases.journal, "first", seconds=0.3)
+    with databases.service.begin() as other:
+        other.execute(sa.text("ALTER TABLE journal.member RENAME TO away"))
+    first.start()
+    until(lambda: "has ended by a mistake of ours" in first.trouble())
 
 
 def test_what_is_given_back_is_free_at_once(databases: Databases, clock: Hands) -> None:
