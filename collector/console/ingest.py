@@ -14,8 +14,9 @@ from collector.console import reads
 from collector.console.frame import badge, card, drawn, framed, heading, path, visit_of
 from collector.console.listing import Cell, Column, Listing, Row, listed
 from collector.console.troubles import part_told, refusal_told, trouble_told
-from collector.console.units import measured
+from collector.console.units import lasting, measured
 from collector.console.visit import Unanswered, Visit
+from collector.deadletter import DeadLetters, Letter
 
 _AGAIN_SECONDS = 10
 
@@ -59,6 +60,8 @@ async def ingest_page(request: Request) -> None:
             ui.timer(_AGAIN_SECONDS, again, immediate=False)
 
         await drawn(visit, visit.ask(lambda: reads.deliveries(parts)), draw)
+        letters = visit.ask(lambda: DeadLetters(parts.journal, now=parts.now).listed(most=50))
+        await drawn(visit, letters, lambda rows: _letters(visit, rows))
         await drawn(visit, visit.ask(lambda: reads.set_aside(parts)), lambda rows: _set_aside(visit, rows))
 
 
@@ -82,6 +85,8 @@ def _columns(visit: Visit) -> list[Column]:
         Column("site", say("site"), wide=True),
         Column("heard", say("heard"), "time"),
         Column("lag", say("lag"), "number"),
+        Column("proof", say("last_proof")),
+        Column("presence", say("presence"), wide=True),
         Column("watermark", say("watermark"), "number", wide=True),
         Column("duplicates", say("duplicates"), "number", wide=True),
         Column("gaps", say("gaps"), "number", wide=True),
@@ -103,7 +108,9 @@ def _row(visit: Visit, one: Ingest) -> Row:
             tone="bad" if silent else "",
             saved=visit.at(one.heard) if one.heard else "",
         ),
-        "lag": _count(one.lag),
+        "lag": _count(one.lag)._replace(under=_late(visit, one)),
+        "proof": _proof(visit, one),
+        "presence": _presence(visit, one),
         "watermark": _count(one.watermark)._replace(
             under=visit.say("of_spool", oldest=f"{one.oldest:,}", head=f"{one.head:,}")
         ),
@@ -116,8 +123,59 @@ def _row(visit: Visit, one: Ingest) -> Row:
     }
 
 
+def _late(visit: Visit, one: Ingest) -> str:
+    return visit.say("late_by", span=lasting(one.lag_seconds, visit.say)) if one.lag_seconds else ""
+
+
+def _proof(visit: Visit, one: Ingest) -> Cell:
+    """What the newest manifest proves, and up to which record."""
+    proof, say = one.proof, visit.say
+    if proof is None:
+        return Cell(say("proof_none"), 0, tone="soft")
+    wrong = proof.verdict in ("missing", "differs")
+    count = proof.missing if proof.verdict == "missing" else proof.set_aside
+    upto = say("proof_upto", last=f"{proof.last:,}", ago=visit.ago(proof.arrived))
+    return Cell(say(f"proof_{proof.verdict}", n=count), proof.arrived, tone="bad" if wrong else "", under=upto)
+
+
+def _presence(visit: Visit, one: Ingest) -> Cell:
+    word, say = one.presence, visit.say
+    if word is None:
+        return Cell(say("presence_none"), "", tone="soft")
+    shown = say(f"presence_{word.state}") if word.state in ("online", "offline") else word.state
+    return Cell(shown, word.state, tone="soft", under=say("presence_hint", n=word.conn))
+
+
 def _count(count: int, tone: str = "") -> Cell:
     return Cell(f"{count:,}", count, tone=tone if count else "soft", saved=str(count))
+
+
+def _letters(visit: Visit, rows: Sequence[Letter]) -> None:
+    if not rows:
+        return
+    say = visit.say
+    columns = [
+        Column("noted", say("arrived"), "time"),
+        Column("letter", say("letter")),
+        Column("agent", say("agent")),
+        Column("records", say("letter_records")),
+        Column("where", say("letter_where")),
+        Column("detail", say("detail"), "long", wide=True),
+        Column("remedy", say("letter_remedy"), "long"),
+    ]
+    lines = [
+        {
+            "noted": Cell(visit.ago(one.noted), one.noted, saved=visit.at(one.noted)),
+            "letter": Cell(one.name, tone="mono"),
+            "agent": Cell(one.agent),
+            "records": Cell(say("from_to", begin=one.first, end=one.last)),
+            "where": Cell(part_told(one.where, say)),
+            "detail": Cell(one.detail, tone="mono"),
+            "remedy": Cell(say(f"letter_{one.state}", name=one.name)),
+        }
+        for one in rows
+    ]
+    listed(visit, say("dead_letters"), columns, lines, "dead-letters")
 
 
 def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
@@ -131,6 +189,7 @@ def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
         Column("detail", say("detail"), "long", wide=True),
         Column("size", say("size"), "number", wide=True),
         Column("topic", say("topic"), wide=True),
+        Column("remedy", say("letter_remedy"), "long", wide=True),
     ]
     lines = [
         {
@@ -140,6 +199,7 @@ def _set_aside(visit: Visit, rows: Sequence[Any]) -> None:
             "detail": Cell(row["detail"], tone="mono"),
             "size": Cell(measured(row["size"], "B", say), row["size"]),
             "topic": Cell(row["topic"], tone="mono"),
+            "remedy": Cell(say("aside_drop", name=f"s{row['id']}"), tone="soft"),
         }
         for row in rows
     ]

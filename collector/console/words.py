@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collector.console.delivery_words import DELIVERY
 from collector.console.event_words import EVENTS
 from collector.console.judging_words import JUDGING
 from collector.console.maintenance_words import MAINTENANCE
@@ -270,6 +271,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "for_time": ("持续 {span}", "for {span}"),
     "total": ("总计", "All"),
     "texts": ("工单内容", "What the ticket says"),
+    **DELIVERY,
     **TOPOLOGY,
     **JUDGING,
     **EVENTS,
