@@ -21,6 +21,7 @@ from forewarn.vocabulary import Source
 
 INTERVAL = 5
 """Seconds between polls of a device; each round makes a record of every one."""
+SECRET = "00" * 32
 SYSTEM = ":/usr/sbin:/usr/local/sbin"
 
 
@@ -80,7 +81,7 @@ def write_settings(folder: Path, port: int, places: Sequence[tuple[str, int]], *
         scopes=[Source.SNMP, Source.HOST],
         networks=["127.0.0.0/8"],
         valid_from=instant(now - 60_000),
-        valid_until=instant(now + 3_600_000),
+        valid_until=instant(now + 86_400_000),
     )
     (folder / "agent").mkdir()
     (folder / "agent" / "consent.json").write_bytes(document(sign(draft, private)))
@@ -88,7 +89,7 @@ def write_settings(folder: Path, port: int, places: Sequence[tuple[str, int]], *
         "site": "s-1",
         "agent": "a-1",
         "shard": 0,
-        "secret": "00" * 32,
+        "secret": SECRET,
         "folder": "agent",
         "broker": {"host": "127.0.0.1", "port": port},
         "trusted_keys": [public],

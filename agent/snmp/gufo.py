@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import methodcaller
 from typing import Any
@@ -117,6 +117,7 @@ class GufoExchange:
         """See `Exchange.get`."""
         asked = list(oids)
         got = await self.ask(methodcaller("send_get_many", asked), _RECEIVE_MANY)
+        self.refuse_reals(got.values())
         return {oid: value for oid, value in got.items() if value is not None} if None in got.values() else got
 
     def walk(self, column: str, repetitions: int) -> GufoWalk:
@@ -128,6 +129,15 @@ class GufoExchange:
         self._unplug()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.cancel()
+
+    def refuse_reals(self, values: Iterable[Value | None]) -> None:
+        """gufo-snmp reads the REAL of X.690 as a float; no type of SNMP is one (RFC 2578 section 7.1).
+
+        Raises:
+            Misread: there is one.
+        """
+        if float in map(type, values):
+            raise Misread(f"{self.peer} answered with a number of a type that SNMP does not have")
 
     async def ask(self, send: Callable[[Any], None], receive: Callable[[Any], Any]) -> Any:
         """Sends one request and waits for its answer; both are told the socket.
@@ -304,6 +314,7 @@ class GufoWalk:
         page = await self._exchange.ask(self._sent, self._received)
         found = [item for item in page if item is not None]
         self.ended = len(found) < len(page) or not found
+        self._exchange.refuse_reals(value for _, value in found)
         return found
 
     def _sent(self, client: Any) -> None:

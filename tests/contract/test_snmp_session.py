@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -79,6 +80,21 @@ def test_what_a_device_tells_of_an_object_that_it_was_not_asked_for_is_no_answer
     device.answer = lambda request: (honest(request) or b"").replace(ber.oid(f"{SYSTEM}.3.0"), other)
     wanted = [f"{SYSTEM}.3.0", f"{SYSTEM}.1.0"]
     assert asked(adapter, device, lambda session: session.get_many(wanted)) == {f"{SYSTEM}.1.0": b"a device"}
+
+
+def test_a_number_of_a_type_that_snmp_does_not_have_is_no_value(adapter, device):
+    device.set(f"{SYSTEM}.7.0", 9, b"")
+    device.set(f"{COLUMN}.3.7", 9, b"")
+    with pytest.raises((Misread, Unreachable)):
+        asked(adapter, device, lambda session: session.rows(f"{COLUMN}.3"), retries=0)
+
+    async def beside(session: Requester) -> dict[str, Value]:
+        got: dict[str, Value] = {}
+        with contextlib.suppress(Misread, Unreachable):
+            await session.get_many([f"{SYSTEM}.7.0", f"{SYSTEM}.3.0"], got)
+        return got
+
+    assert f"{SYSTEM}.7.0" not in asked(adapter, device, beside, retries=0)
 
 
 def test_a_table_of_12_columns_and_24_rows_takes_at_most_8_requests(adapter, device):
