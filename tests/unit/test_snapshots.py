@@ -50,7 +50,7 @@ def test_a_spoilt_snapshot_is_named_and_the_one_before_serves(tmp_path, caplog, 
     kept.save(1, {"a": b"one"})
     kept.save(2, {"a": b"two"})
     manifest = tmp_path / f"{2:020d}.json"
-    part = tmp_path / "parts" / snapshots._digest(b"two")
+    part = tmp_path / "parts" / snapshots.digest_of(b"two")
     match spoil:
         case "part":
             part.write_bytes(b"twO")
