@@ -91,10 +91,10 @@ class PresenceBook:
             mine = [agent for agent in heard if agent in known]
             for at in range(0, len(mine), _AT_ONCE):
                 self._keep({agent: heard[agent] for agent in mine[at : at + _AT_ONCE]})
-        except BaseException:
-            with self._lock:
+            heard = {}
+        finally:
+            with self._lock:  # What could not be written is written by the next call.
                 self._heard = heard | self._heard
-            raise
 
     def _keep(self, heard: dict[str, tuple[Presence, int]]) -> None:
         with stated("journal"), self._journal.begin() as connection:
