@@ -9,6 +9,7 @@ committed once and in its place or declared lost, and the chain of hashes is who
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import os
@@ -174,6 +175,7 @@ class MortalJournal(DatabaseJournal):
 def template() -> tuple[Path, dict[str, Any]]:
     """Migrated databases with site, consent and agent; copied for every run."""
     folder = Path(tempfile.mkdtemp(prefix="fw-model-", dir=_fast()))
+    atexit.register(shutil.rmtree, folder)
     databases = open_sqlite(folder)
     databases.migrate()
     made = blocks.enrolled(databases, AGENT)[AGENT]._asdict()
