@@ -4,6 +4,7 @@
 turned into records and committed to a spool on disk, divided by the objects read; `..._unspooled` leaves the spool
 out. Meeting the devices for the first time is not counted, neither is the simulation, which is another process. The
 exporter's time is that of its process over the same objects and devices; it is asked over HTTP, as it is made to be.
+`collectd_cpu_us_per_varbind` is the same of collectd's snmp plugin, by its own rounds.
 `agent_resident_mib` is the most that a whole `forewarn agent run` held while it polled the same switches and its own
 host, connected to a broker where mosquitto is installed, with nobody who acknowledges.
 `--devices` and `--dead` are of the slots: how late healthy devices begin, and how many of their polls that were due
@@ -31,6 +32,7 @@ from agent.reading import Happening, Reading
 from agent.settings.target import Target
 from agent.snmp.opening import opener
 from bench._agent import most_resident
+from bench._collectd import spent_on
 from bench._lag import MEETING, Clock, lag
 from bench._switches import COLUMNS, PORTS, Switches, capacity, switches
 
@@ -79,6 +81,9 @@ def run(*, quick: bool, devices: int = OPTIONS["devices"], dead: int = OPTIONS["
         if some == 200:
             figures["resident_mb_200_devices"] = figures["agent_resident_mib"] * 2**20 / 1e6
         figures |= _exported(running, cycles)
+        collected = spent_on(running, COLUMNS, PORTS, seconds=4 if quick else 20)
+        if collected is not None:
+            figures["collectd_cpu_us_per_varbind"] = collected
     return figures | _slots(min(devices, 200) if quick else devices, dead, quick=quick)
 
 
