@@ -10,6 +10,7 @@ import pytest
 import bench
 from bench import __main__ as face
 from bench import soak
+from bench._taken import missing
 
 PART = """
 TARGETS = {"cost_ns": "<= 100", "share": "0.85..0.95", "rate": ">= 10", "noted": "seen"}
@@ -91,3 +92,18 @@ def test_a_name_that_is_no_benchmark_lists_those_there_are(capsys: pytest.Captur
 )
 def test_a_figure_meets_its_target_or_not(value: float, target: str | float, met: bool | None) -> None:
     assert face.is_met(value, target) is met
+
+
+@pytest.mark.parametrize(
+    ("polls", "lost"),
+    [
+        ([102, 107, 112, 117], 0),
+        ([102, 109, 112, 117], 0),
+        ([102, 112, 117], 1),
+        ([112, 117], 1),
+        ([102, 107], 2),
+        ([], 3),
+    ],
+)
+def test_a_soak_counts_the_polls_that_are_missing_in_a_device_s_slots(polls: list[float], lost: int) -> None:
+    assert missing(polls, 100, 120, 5) == lost
