@@ -34,8 +34,8 @@ def influxdb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def victoria_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The HTTP port of a VictoriaMetrics."""
-    with servers.victoria_metrics(tmp_path_factory.mktemp("victoria")) as port:
-        yield port
+    with servers.victoria_metrics(tmp_path_factory.mktemp("victoria")) as running:
+        yield running.port
 
 
 @pytest.fixture

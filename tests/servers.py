@@ -198,22 +198,41 @@ def influxdb(folder: Path) -> Iterator[int]:
         stop(process)
 
 
+@dataclass
+class VictoriaMetrics:
+    """A real store (`/api/v2/write`, PromQL reads) on an HTTP port. `kill` is kill -9."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, or starts it again with whatever it wrote down."""
+        command = [
+            program("victoria-metrics", "victoria-metrics"),
+            f"-storageDataPath={self.folder}/data",
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            "-retentionPeriod=100y",
+            "-search.latencyOffset=0s",
+            "-loggerLevel=ERROR",
+        ]
+        self.process = start(command, self.folder, self.port)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
 @contextlib.contextmanager
-def victoria_metrics(folder: Path) -> Iterator[int]:
-    """VictoriaMetrics (`/api/v2/write`, PromQL reads); gives its HTTP port."""
+def victoria_metrics(folder: Path) -> Iterator[VictoriaMetrics]:
+    """A store in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = program("victoria-metrics", "victoria-metrics")
-    port = free_port()
-    command = [
-        server,
-        f"-storageDataPath={folder}/data",
-        f"-httpListenAddr=127.0.0.1:{port}",
-        "-retentionPeriod=100y",
-        "-search.latencyOffset=0s",
-        "-loggerLevel=ERROR",
-    ]
-    process = start(command, folder, port)
+    store = VictoriaMetrics(folder, free_port())
+    store.start()
     try:
-        yield port
+        yield store
     finally:
-        stop(process)
+        assert store.process is not None
+        stop(store.process)

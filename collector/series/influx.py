@@ -5,8 +5,10 @@ are InfluxQL over `/query`. The database is idempotent by key and time, so a bat
 
 The cursor is a point of the measurement `forewarn_cursor` in the same database: whoever loses the database loses the
 cursor with it and is given the journal again. It is written behind the rows, never in one request with them (a request
-is not atomic), about once a second, at midnight of the day, so that a day has one point. VictoriaMetrics answers no
-InfluxQL: it takes values, but starts again from the journal's beginning when the collector starts.
+is not atomic), at midnight of the day, so that a day has one point. It trails by some seconds, and after a failure the
+journal is given again from there: VictoriaMetrics keeps what it acknowledged in memory for 5 s, and a kill takes it
+along. VictoriaMetrics answers no InfluxQL: it takes values, but starts again from the journal's beginning when the
+collector starts.
 
 Errors:
     Unavailable   not reached, too slow, wrong token, no such database: the sentence says which, and what to do
@@ -39,6 +41,8 @@ from rules.samples import Batch
 
 LINES = 5000
 """Lines of a request; more are not faster, and make a refusal dearer."""
+SETTLED_SECONDS = 5.0
+"""How long VictoriaMetrics may hold in memory what it acknowledged."""
 _DAY = 86_400_000
 _CURSOR = 'SELECT last("position") FROM "forewarn_cursor"'
 _CONFLICT = re.compile(r'field type conflict: input field \\?"(\w+)\\?" on measurement \\?"(\w+)\\?"')
@@ -49,10 +53,19 @@ _BAD_REQUEST, _NO_LEAVE, _NOT_FOUND, _TOO_LARGE, _UNPROCESSABLE = 400, (401, 403
 class InfluxStore:
     """See SeriesStore."""
 
-    def __init__(self, settings: Influxdb, *, clock: Callable[[], float] = time.time) -> None:
-        """Args: settings: where it is and who we are. clock: Unix seconds, for the cursor."""
+    def __init__(
+        self, settings: Influxdb, *, clock: Callable[[], float] = time.time, settled: float = SETTLED_SECONDS
+    ) -> None:
+        """Takes where it is, and asks nothing yet.
+
+        Args:
+            settings: where it is and who we are.
+            clock: Unix seconds, for the cursor.
+            settled: how long rows must have been acknowledged before the cursor passes them.
+        """
         self._settings = settings
         self._clock = clock
+        self._settled = settled
         access = settings.access()
         self._client: Any = InfluxDBClient(
             settings.url,
@@ -64,7 +77,8 @@ class InfluxStore:
         self._path = "/api/v2/write"
         self._stored: int | None = None
         self._taken = 0
-        self._noted = 0.0
+        self._settling = 0
+        self._looked = 0.0
         self._lock = threading.Lock()
 
     def cursor(self) -> int:
@@ -74,24 +88,33 @@ class InfluxStore:
             Unavailable: the database cannot be asked.
         """
         with self._lock:
-            self._note()
+            self._settle()
             return self._resumed()
 
     def _resumed(self) -> int:
         if self._stored is None:
             [series] = self._ask([_CURSOR])
-            self._stored = self._taken = int(next((value for _, value in influxql.pairs(series)), 0))
+            self._stored = self._taken = self._settling = int(next((at for _, at in influxql.pairs(series)), 0))
         return self._stored
 
-    def _note(self) -> None:
-        """Moves the cursor in the database to what was taken."""
-        if self._stored is None or self._taken <= self._stored:
+    def _settle(self) -> None:
+        """Moves the cursor to what had been taken when this last looked, `settled` seconds ago or more."""
+        now = self._clock()
+        if abs(now - self._looked) < self._settled:
+            return
+        self._looked = now
+        upto, self._settling = self._settling if self._settled else self._taken, self._taken
+        self._note(upto)
+
+    def _note(self, upto: int) -> None:
+        """Moves the cursor in the database."""
+        if self._stored is None or upto <= self._stored:
             return
         midnight = int(self._clock() * 1000) // _DAY * _DAY
-        refusal = self._refusal([f"forewarn_cursor position={float(self._taken)!r} {midnight}"])
+        refusal = self._refusal([f"forewarn_cursor position={float(upto)!r} {midnight}"])
         if refusal is not None:
             raise Unavailable(f"InfluxDB at {self._settings.url} refuses the cursor: {refusal}")
-        self._stored, self._noted = self._taken, self._clock()
+        self._stored = upto
 
     def write(self, batch: Batch) -> None:
         """See SeriesStore. Unavailable: a part may be stored; writing it again changes nothing."""
@@ -99,10 +122,13 @@ class InfluxStore:
             self._resumed()
             if batch.last <= self._taken:
                 return
-            refusals = self._sent(batch)
+            try:
+                refusals = self._sent(batch)
+            except Unavailable:
+                self._taken = self._settling = self._resumed()  # What was not yet settled may be gone with it.
+                raise
             self._taken = batch.last
-            if abs(self._clock() - self._noted) >= 1:
-                self._note()
+            self._settle()
         _refuse(refusals)
 
     def put(self, batch: Batch) -> None:
@@ -289,7 +315,7 @@ class InfluxStore:
     def close(self) -> None:
         """See SeriesStore. A cursor that cannot be written now costs a repetition, nothing else."""
         with contextlib.suppress(Unavailable), self._lock:
-            self._note()
+            self._note(self._taken)
         self._client.close()
 
 

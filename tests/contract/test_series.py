@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SeriesStor
     elif request.param == "duckdb":
         made = DuckStore(tmp_path / "series.duckdb", keep=30 * 86400)
     else:
-        made = InfluxStore(influx_database(request.getfixturevalue("influxdb_port")))
+        made = InfluxStore(influx_database(request.getfixturevalue("influxdb_port")), settled=0)
     yield made
     made.close()
 

@@ -64,10 +64,10 @@ def test_a_new_process_resumes_behind_the_last_cursor(influxdb_port: int) -> Non
 
 def test_a_cursor_that_was_not_written_costs_a_repetition_and_nothing_else(influxdb_port: int) -> None:
     settings = influx_database(influxdb_port)
-    first = InfluxStore(settings, clock=lambda: 0.0)
+    first = InfluxStore(settings)
     first.write(disks(1, NOW))
     assert InfluxStore(settings).cursor() == 0
-    again = InfluxStore(settings)
+    again = InfluxStore(settings, settled=0)
     again.write(disks(1, NOW))
     assert read(again, UP) == [(NOW, 1.0)]
     assert again.cursor() == 1
@@ -76,7 +76,7 @@ def test_a_cursor_that_was_not_written_costs_a_repetition_and_nothing_else(influ
 def test_a_day_of_cursors_is_one_point(influxdb_port: int) -> None:
     settings = influx_database(influxdb_port)
     clock = [NOW / 1000]
-    store = InfluxStore(settings, clock=lambda: clock[0])
+    store = InfluxStore(settings, clock=lambda: clock[0], settled=0)
     for position in range(1, 5):
         clock[0] += 2
         store.write(disks(position, NOW))
@@ -85,10 +85,37 @@ def test_a_day_of_cursors_is_one_point(influxdb_port: int) -> None:
     store.close()
 
 
+def test_the_cursor_trails_what_was_taken_until_it_has_settled(influxdb_port: int) -> None:
+    settings, now = influx_database(influxdb_port), [100.0]
+    store = InfluxStore(settings, clock=lambda: now[0], settled=5.0)
+    stands = []
+    for position, at in ((1, 100.0), (2, 104.0), (3, 105.0), (4, 110.0)):
+        now[0] = at
+        store.write(disks(position, NOW + position))
+        stands.append(store.cursor())
+    assert stands == [0, 0, 1, 3]
+    store.close()
+    assert InfluxStore(settings).cursor() == 4
+
+
+def test_after_a_failure_what_had_not_settled_is_asked_for_again(tmp_path: Path) -> None:
+    now = [100.0]
+    with servers.influxdb(tmp_path) as port:
+        store = InfluxStore(influx_database(port), clock=lambda: now[0], settled=5.0)
+        for position, now[0] in ((1, 100.0), (2, 106.0), (3, 107.0)):
+            store.write(disks(position, NOW + position))
+        assert store.cursor() == 1
+    with pytest.raises(Unavailable):
+        store.write(disks(4, NOW + 4))
+    with servers.influxdb(tmp_path) as port:
+        again = InfluxStore(Influxdb(url=f"http://127.0.0.1:{port}", bucket=store._settings.bucket), settled=5.0)
+        assert again.cursor() == 1
+
+
 def test_a_field_of_another_type_is_named_and_everything_else_is_stored(influxdb_port: int) -> None:
     settings = influx_database(influxdb_port)
     post(influxdb_port, f"/write?db={settings.bucket}&precision=ms", f"device,device=x,site=s1 up=1i {NOW}")
-    store = InfluxStore(settings)
+    store = InfluxStore(settings, settled=0)
     with pytest.raises(Refused) as refused:
         store.write(disks(1, NOW))
     assert refused.value.rows == [f"device,device=nvr1,site=s1 up=1.0,rtt_seconds=1.01 {NOW}"]
@@ -112,7 +139,7 @@ def test_what_is_older_than_the_database_keeps_is_no_error(influxdb_port: int) -
     settings = influx_database(influxdb_port)
     query(influxdb_port, f"ALTER RETENTION POLICY autogen ON {settings.bucket} DURATION 1d SHARD DURATION 1h")
     now = int(time.time() * 1000)
-    store = InfluxStore(settings)
+    store = InfluxStore(settings, settled=0)
     store.write(batch(1, rows(DISKS, [("nvr1", now - 90 * 86_400_000, [1] * 6), ("nvr1", now, [0] * 6)])))
     assert read(store, UP) == [(now, 0.0)]
     assert store.cursor() == 1
@@ -135,7 +162,7 @@ def test_a_database_that_is_not_there_is_named(influxdb_port: int) -> None:
 def test_a_server_that_is_down_is_named_and_nothing_is_forgotten_when_it_returns(tmp_path: Path) -> None:
     with servers.influxdb(tmp_path) as port:
         settings = influx_database(port)
-        store = InfluxStore(settings)
+        store = InfluxStore(settings, settled=0)
         store.write(disks(1, NOW))
     for _ in range(2):
         with pytest.raises(Unavailable, match=f"InfluxDB at http://127.0.0.1:{port} is not reached"):
@@ -171,6 +198,22 @@ def test_a_wrong_token_is_named_and_the_right_one_works(tmp_path: Path, monkeypa
         with pytest.raises(Unavailable, match=r"does not accept the token \(401\): set `series.influxdb.token_file`"):
             InfluxStore(wrong).write(disks(2, NOW))
         assert "wrong" not in (InfluxStore(wrong).ping() or "")
+
+
+def test_what_a_killed_victoria_metrics_forgot_is_given_to_it_again(tmp_path: Path) -> None:
+    with servers.victoria_metrics(tmp_path) as running:
+        store = InfluxStore(Influxdb(url=f"http://127.0.0.1:{running.port}", bucket="forewarn"))
+        store.write(disks(1, NOW))
+        running.kill()
+        with pytest.raises(Unavailable):
+            store.write(disks(2, NOW + 1))
+        running.start()
+        assert store.cursor() == 0
+        for position in (1, 2):
+            store.write(disks(position, NOW + position - 1))
+        post(running.port, "/internal/force_flush", "")
+        found = post(running.port, "/api/v1/export", urllib.parse.urlencode({"match[]": "device_up"}))
+        assert [json.loads(line)["timestamps"] for line in found.splitlines()] == [[NOW, NOW + 1]]
 
 
 def test_victoria_metrics_takes_the_same_lines_over_the_second_api(victoria_port: int) -> None:

@@ -114,7 +114,7 @@ def test_it_goes_on_behind_what_the_store_refuses(
     settings = influx_database(influxdb_port)
     line = f"volume,device=x,instance=/b,site={site} used_percent=1i {START}".encode()
     urllib.request.urlopen(f"{settings.url}/write?db={settings.bucket}&precision=ms", line, timeout=10).close()
-    projection = SeriesProjection(InfluxStore(settings))
+    projection = SeriesProjection(InfluxStore(settings, settled=0))
     projection.apply(journal.entries)
     assert projection.refused == 3
     assert projection.cursor() == 6
