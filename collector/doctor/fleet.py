@@ -112,7 +112,7 @@ def _sorted(agents: dict[str, str], heard: Sequence[Any], until: int) -> _Hearin
 
 
 def _held_remedy(reason: str) -> str:
-    return _HELD.get(reason.partition(" ")[0], "its log and `forewarn agent doctor` on its machine say more")
+    return _HELD.get(reason.partition(":")[0], "its log and `forewarn agent doctor` on its machine say more")
 
 
 _HELD: Mapping[str, str] = {

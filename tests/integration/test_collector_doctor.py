@@ -393,7 +393,7 @@ def fleet(house: House, now: int) -> None:
     heard = {"gone": now - 2 * 3_600_000, "held": now, "fast": now, "well": now}
     with databases.journal.begin() as connection:
         for agent, at in heard.items():
-            reason = f"{Reason.UNKNOWN_CONSENT} c-9" if agent == "held" else ""
+            reason = f"{Reason.UNKNOWN_CONSENT}: consent `c-9` is not registered" if agent == "held" else ""
             connection.execute(insert(tables.ingest).values(agent=agent, epoch="E1", heard=at, held_reason=reason))
             payload = Script(agent).poll(1).block(1, 1, sent=at + (420_000 if agent == "fast" else 0))
             row = {"agent": agent, "epoch": "E1", "first": 1, "last": 1, "payload": payload}
@@ -408,7 +408,7 @@ def test_agents_that_need_somebody_are_named_by_what_is_the_matter(house: House)
     found.well("agents", "2 of 5 heard and taken")
     found.warns("agents", "1 never heard: never", "`forewarn agent run`")
     found.warns("agents", "1 silent: gone (2 h)", "the site's line")
-    found.warns("agents", "1 held for unknown_consent c-9: held", "add-consent consent.json")
+    found.warns("agents", "1 held for unknown_consent: consent `c-9` is not registered: held", "add-consent consent.json")
     found.warns("agents", "1 with a wrong clock: fast (7 min ahead)", "NTP")
     found.warns("consents", "none in force for s2", "the customer signs one")
     found.warns("consents", "end within 30 days: s1 (", "sign the next one")
