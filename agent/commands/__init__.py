@@ -18,6 +18,7 @@ import typer
 from agent import checking
 from agent.app import SystemClock, find_profiles
 from agent.commands import consent, device, discover, log, profile, status
+from agent.devices.remembered import Memory
 from agent.polling.poller import UnknownProfile, poll_once
 from agent.reading import Happening, Reading
 from agent.settings import Settings, load
@@ -96,8 +97,11 @@ def poll(
     target, by = device.allowed_by(settings, host)
     from agent.snmp.opening import opener
 
+    memory = Memory(settings.folder, [each.name for each in settings.devices])
+
     async def polled() -> list[Reading | Happening]:
-        return await poll_once(target, find_profiles(settings), open_session=opener(), clock=clock, by=by)
+        profiles = find_profiles(settings)
+        return await poll_once(target, profiles, open_session=opener(), clock=clock, by=by, memory=memory)
 
     items = asyncio.run(polled())
     for item in items:

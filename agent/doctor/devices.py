@@ -14,6 +14,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.devices.remembered import Memory
 from agent.devices.visited import sources
 from agent.guard import Guard
 from agent.polling.contact import OpenSession
@@ -43,11 +44,17 @@ def look(
     allowed = [target for target in settings.devices if _sources(target, guard)]
     if not allowed:
         return
-    yield from asyncio.run(_all(allowed, profiles, guard, clock, progress))
+    memory = Memory(settings.folder, [each.name for each in settings.devices])
+    yield from asyncio.run(_all(allowed, profiles, guard, clock, progress, memory))
 
 
 async def _all(
-    targets: list[Target], profiles: Mapping[str, Profile], guard: Guard, clock: Clock, progress: Progress
+    targets: list[Target],
+    profiles: Mapping[str, Profile],
+    guard: Guard,
+    clock: Clock,
+    progress: Progress,
+    memory: Memory,
 ) -> list[Diagnosis]:
     from agent.snmp.opening import opener  # The libraries behind it take 50 ms to import.
 
@@ -55,7 +62,7 @@ async def _all(
 
     async def one(target: Target) -> Diagnosis:
         nonlocal done
-        found = await _device(target, profiles, open_session, guard, clock)
+        found = await _device(target, profiles, open_session, guard, clock, memory)
         done += 1
         progress("devices", done, len(targets))
         return found
@@ -65,13 +72,18 @@ async def _all(
 
 
 async def _device(
-    target: Target, profiles: Mapping[str, Profile], open_session: OpenSession, guard: Guard, clock: Clock
+    target: Target,
+    profiles: Mapping[str, Profile],
+    open_session: OpenSession,
+    guard: Guard,
+    clock: Clock,
+    memory: Memory,
 ) -> Diagnosis:
     subject = f"device {target.name} at {target.address}"
     try:
         async with asyncio.timeout(LONGEST):
             by = _sources(target, guard)
-            items = await poll_once(target, profiles, open_session=open_session, clock=clock, by=by)
+            items = await poll_once(target, profiles, open_session=open_session, clock=clock, by=by, memory=memory)
     except UnknownProfile as unknown:
         return fail(subject, str(unknown), "correct `profile`, or leave it out: it is found by itself")
     except TimeoutError:

@@ -291,24 +291,32 @@ async def poll_once(
     open_session: OpenSession,
     clock: Clock,
     by: Collection[Source] = tuple(Source),
+    memory: Memory | None = None,
 ) -> list[Reading | Happening]:
     """Polls one device once by each of its sources in `by`, as `Poller` would for the first time; rates are null.
 
-    The caller has asked for consent.
+    The caller has asked for consent. A password that `memory` knows to be refused lately is not said; what is refused
+    now is written there.
 
     Raises:
         UnknownProfile: the target names a profile there is none of.
     """
     check([target], profiles)
-    found = contacts(target, profiles, open_session=open_session, clock=clock)
+    kept = memory or Memory(None, [target.name])
+    known = kept.devices.get(str(target.name), Remembered()).refusals
+    before, remembered = known.each, Remembered(refusals=known)
+    found = contacts(target, profiles, open_session=open_session, clock=clock, remembered=remembered)
     items: list[Reading | Happening] = []
-    # Those beside first: what they tell stands in the inventory of the one that leads.
-    for contact in sorted(found, key=lambda each: each.leads):
-        if contact.source in by:
-            try:
+    try:
+        # Those beside first: what they tell stands in the inventory of the one that leads.
+        for contact in sorted(found, key=lambda each: each.leads):
+            if contact.source in by:
                 items += await contact.poll()
-            finally:
-                contact.close()
+    finally:
+        for contact in found:
+            contact.close()
+        if known.each is not before:
+            kept.save()
     return items
 
 

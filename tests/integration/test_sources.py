@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from agent.commands import main
+from agent.devices.remembered import Memory
 from agent.polling.poller import Poller, poll_once
 from agent.profiles.files import shipped
 from agent.reading import Happening, Reading
@@ -170,6 +171,20 @@ def test_the_doctor_reads_such_devices_and_names_a_refused_password(web, tmp_pat
     told = " ".join(capsys.readouterr().out.split())
     assert f"isapi: credentials refused for user `{USER}`" in told
     assert "correct user and password of `isapi`; a wrong one locks accounts" in told
+
+
+def test_commands_say_a_refused_password_no_more_often_than_the_agent_does(web, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settled(tmp_path, web, Source.ISAPI)
+    web.password = "another"
+    for words in (["poll", "nvr"], ["doctor"], ["poll", "nvr"]):
+        main(words)
+        assert web.refused() == 1, words
+    assert "asked again in 30 min" in capsys.readouterr().out
+    assert Memory(tmp_path / "agent", ["nvr"]).devices["nvr"].refusals.each, "nor does the agent, once it starts"
+    (tmp_path / "password").write_text("a third\n")
+    assert main(["poll", "nvr"]) == 1
+    assert web.refused() == 2, "a changed one is tried at once"
 
 
 def rows(profile: str, source: Source, at: int, *fields: str) -> Rows:
