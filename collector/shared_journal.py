@@ -4,6 +4,9 @@ Positions are one row of numbers over all processes; an entry of a shard is comm
 lease, which every transaction proves. So whoever holds a shard has all of its entries since it took the shard among
 its own, which the ring keeps; what a former owner committed is in the table.
 
+A commit of which nobody knows whether it took place may lie in the table and not in the ring: after one, readers go
+by the table up to where the next commit begins.
+
 Errors: as `collector.journal`, and
     Fenced   another process has the shard now: nothing was committed
 """
@@ -11,16 +14,17 @@ Errors: as `collector.journal`, and
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from collector import tables
-from collector.database import Databases, reading, stated
+from collector.database import Databases, StorageError, reading, stated
 from collector.entry import Entry
-from collector.journal import COMMIT_LOCK, RING_BYTES, DatabaseJournal, Spool, entry_of, fitting
-from collector.leases import Fences, Tenure, limit_idle
+from collector.journal import COMMIT_LOCK, RING_BYTES, Change, DatabaseJournal, Spool, entry_of, fitting
+from collector.leases import Fenced, Fences, Tenure, limit_idle
 from forewarn.wire import SHARDS
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(:lock)")
@@ -55,8 +59,18 @@ class SharedJournal(DatabaseJournal):
         self._tenure = tenure
         self._shared = True
         self._floor = self.head()
+        self._doubtful = False
+        """Whether a commit failed since the last that did not: it may have taken place."""
         self.fences: Fences = {}
         """What the next `commit` is for."""
+
+    def commit(self, change: Change) -> None:
+        """See DatabaseJournal. Raises Fenced as well, also for a block of a shard that is not in `fences`."""
+        unproven = {taken.shard for taken in change.taken} - self.fences.keys()
+        if unproven:
+            raise Fenced(unproven)
+        with self._in_doubt():
+            super().commit(change)
 
     def tick_of(self, now: int, fences: Fences, listened: int | None = None) -> None:
         """Commits that time passed for some shards.
@@ -72,7 +86,7 @@ class SharedJournal(DatabaseJournal):
         """
         self.fences = fences
         bits = mask(list(fences))
-        with stated("journal"), self._engine.begin() as connection:
+        with self._in_doubt(), stated("journal"), self._engine.begin() as connection:
             head = self._begin(connection, {})
             row = {"position": head + 1, "arrived": now, "shards": bits, "listened": listened}
             connection.execute(sa.insert(tables.entry).values(row))
@@ -86,8 +100,19 @@ class SharedJournal(DatabaseJournal):
         self._tenure.prove(connection, self.fences)
         return super()._begin(connection, before)
 
+    @contextmanager
+    def _in_doubt(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            self._doubtful = True
+            raise
+
     def _append(self, entries: Sequence[tuple[Entry, int]], head: int) -> None:
         with self._changed:
+            if self._doubtful:
+                self._ring.clear()
+                self._used, self._floor, self._doubtful = 0, head, False
             for entry, cost in entries:
                 self._ring[entry.position] = (entry, cost)
                 self._used += cost
@@ -103,12 +128,14 @@ class SharedJournal(DatabaseJournal):
         return self._floor
 
     def own(self, after: int, limit: int) -> tuple[list[Entry], int]:
-        """Up to `limit` entries of this process with position > `after`, which is `floor` or higher, in order.
+        """Up to `limit` entries of this process with position > `after`, in order; none below `floor`.
 
         Returns:
-            The entries, and the position up to which there are no others.
+            The entries, and the position up to which there are no others: `after` when only the table can say.
         """
         with self._changed:
+            if after < self._floor:  # It rose since the caller looked.
+                return [], after
             positions = list(self._ring)
             first = bisect_right(positions, after)
             found = fitting(self._ring[position] for position in positions[first : first + limit])
