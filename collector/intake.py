@@ -215,9 +215,9 @@ class Intake:
                 return  # A tick would attest a silence of the agents that we hold ourselves.
             if self._share is None:
                 self._journal.tick(self._now())
+                give_again(self._journal, self._now())
             else:
-                self._share.tick()
-            give_again(self._journal, self._now(), None if self._share is None else tuple(self._share.fences))
+                give_again(self._journal, self._now(), self._share.tick())
             self._well()
 
     def _greet_all(self) -> None:

@@ -128,8 +128,8 @@ class Share:
             self._narrow = known, shards, Known(agents, known.consents)
         return self._narrow[2]
 
-    def tick(self) -> None:
-        """Attests that time passed for all shards held.
+    def tick(self) -> list[int]:
+        """Attests that time passed for all shards held; gives those, which the journal's next commit is for.
 
         Raises:
             StorageError: no tick was made.
@@ -144,6 +144,7 @@ class Share:
                 fences = {shard: fence for shard, fence in fences.items() if shard not in fenced.shards}
             else:
                 break
+        return list(fences)
 
     def lost(self, fenced: Fenced) -> None:
         """Another process took shards that this one was about to commit for."""

@@ -6,13 +6,18 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from psycopg import OperationalError
 
 from collector.database import Databases, StorageError, open_postgres
+from collector.intake import Intake
 from collector.journal import Change, Mark, Outrun, Taken
 from collector.lanes import Given, LaneRunner
 from collector.leases import Fenced, Fences, Leases
+from collector.proof_tables import dead_letter
+from collector.register import Register
 from collector.shared_journal import SharedJournal
+from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.wire import unpack
 from tests.blocks import NOW, Script
 from tests.servers import new_database
@@ -131,3 +136,30 @@ def test_no_block_is_committed_for_a_shard_whose_lease_is_not_proven(databases: 
     with pytest.raises(Fenced, match="shard 28"):
         process.journal.commit(Change([block]))
     assert process.journal.newest() == 0
+
+
+def test_a_letter_of_a_shard_whose_lease_ran_out_is_left_to_the_next_owner(databases: Databases) -> None:
+    process, clock = Process(databases), [100.0]
+    leases = Leases(databases.journal, "two", wanted=frozenset({ELSEWHERE}), monotonic=lambda: clock[0])
+    leases.turn()
+    journal = SharedJournal(databases, leases)
+    bus = LoopbackBus(Exchange(), "two")
+    intake = Intake(journal, Register(databases), bus, now=lambda: NOW, monotonic=lambda: clock[0], tenure=leases)
+    intake.turn(0)
+    payload = Script(agent="a2", shard=ELSEWHERE).poll(3).block(1, 3)
+    with databases.journal.begin() as connection:
+        of = {"site": "s1", "agent": "a2", "epoch": "E1", "first": 1, "last": 3, "shard": ELSEWHERE}
+        letter = {"noted": NOW, "projection": "rules", "position": 1, "arrived": NOW, "reason": "x", "detail": "x"}
+        connection.execute(sa.insert(dead_letter).values(**of, **letter, payload=payload, state="asked"))
+    before = process.journal.newest()
+    clock[0] += 20
+    intake._answer(set())
+    assert process.journal.newest() == before
+    assert leases.fenced == 0
+    leases.turn()
+    intake.turn(0)
+    intake._answer(set())
+    clock[0] += 11
+    leases.turn()
+    intake._answer(set())
+    assert [entry.only for entry in journal.of_shard(ELSEWHERE, before, 9) if entry.only] == ["rules"]
