@@ -1,9 +1,10 @@
 """What has arrived from the broker and is not committed yet, bounded by bytes and fair between agents.
 
-The network thread puts messages in and returns at once. Each topic, that is each agent, has a lane of its own, and
-lanes are emptied in turn, a message each: who sends a day's backlog waits for himself, and a live record of another
-agent goes with the next commit. What is taken at once is bounded by bytes too, so that no commit takes long. Within a
-lane order is kept.
+The network thread puts messages in and returns at once. Each agent has a lane of its own, whichever of the topics it
+may write it writes on, and lanes are emptied in turn, a message each: who sends a day's backlog waits for himself, and
+a live record of another agent goes with the next commit. What is taken at once is bounded by bytes too, so that no
+commit takes long. Within a lane order is kept. An agent that sends more than its window allows fills its own lane: what
+goes beyond LANE_LIMIT is dropped, so that it does not keep the broker from bringing what others send.
 
 A message is acknowledged to the broker while there is room; above the limit the acknowledgement is withheld until there
 is room again, and the broker's window holds back the rest. A broker that pushes on regardless gets its messages dropped
@@ -23,6 +24,8 @@ OVERHEAD = 500
 """Bytes a waiting message takes beside its payload."""
 LANE = 600
 """Bytes that a lane takes beside its messages."""
+LANE_LIMIT = 8 * 1024 * 1024
+"""Bytes that one lane holds: an agent's widest window, sent again several times over."""
 ROOM = 384 * 1024
 """Payload bytes that are taken at once: a fraction of a second's work, even when every block is full."""
 
@@ -49,6 +52,8 @@ class Inbox:
         self._ready = threading.Condition()
         self._lanes: OrderedDict[str, deque[Waiting]] = OrderedDict()
         """In the order of their turns; a lane that is empty is not there."""
+        self._held: dict[str, int] = {}
+        """Bytes that wait in each lane."""
         self._count = 0
         self._waiting_bytes = 0
         self._withheld: deque[Done] = deque()
@@ -64,14 +69,16 @@ class Inbox:
 
     def put(self, topic: str, payload: bytes, done: Done) -> None:
         """Takes a message from the network thread; `done` is called when the broker may send more."""
+        agent, size = topic.rpartition("/")[2], len(payload) + OVERHEAD
         with self._ready:
-            if self.used > 2 * self._limit:
+            if self.used > 2 * self._limit or self._held.get(agent, 0) + size > LANE_LIMIT:
                 self.dropped += 1
             else:
-                self._lanes.setdefault(topic, deque()).append(Waiting(topic, payload, self._now()))
+                self._lanes.setdefault(agent, deque()).append(Waiting(topic, payload, self._now()))
+                self._held[agent] = self._held.get(agent, 0) + size
                 self._count += 1
                 self._waiting_bytes += len(payload)
-                self._used += len(payload) + OVERHEAD
+                self._used += size
                 if self.used > self._limit:
                     self._withheld.append(done)
                     return self._notify()
@@ -108,10 +115,13 @@ class Inbox:
         taken: list[Waiting] = []
         room = ROOM
         while self._lanes and len(taken) < most and room > 0:
-            topic, lane = self._lanes.popitem(last=False)
+            agent, lane = self._lanes.popitem(last=False)
             message = lane.popleft()
+            self._held[agent] -= len(message.payload) + OVERHEAD
             if lane:  # Behind all others, until its next turn.
-                self._lanes[topic] = lane
+                self._lanes[agent] = lane
+            else:
+                del self._held[agent]
             taken.append(message)
             room -= len(message.payload)
         self._count -= len(taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from collector.inbox import LANE, OVERHEAD, ROOM, Inbox
+from collector.inbox import LANE, LANE_LIMIT, OVERHEAD, ROOM, Inbox
 
 SIZE = 100
 COST = SIZE + OVERHEAD
@@ -104,3 +104,27 @@ def test_a_flood_of_names_is_bounded_as_a_flood_of_messages_is() -> None:
     for _ in range(30):
         inbox.settle(inbox.take(1, timeout=0, linger=0))
     assert inbox.used == 0
+
+
+def test_an_agent_has_one_lane_however_many_topics_it_writes_on() -> None:
+    inbox = Inbox(10**9, now=lambda: 0)
+    for number in range(100):
+        inbox.put(f"fw/1/t/{number:x}/loud", b"x", lambda: None)
+    inbox.put("fw/1/t/00/quiet", b"x", lambda: None)
+    assert [message.topic for message in inbox.take(2, timeout=0, linger=0)] == ["fw/1/t/0/loud", "fw/1/t/00/quiet"]
+
+
+def test_an_agent_that_floods_fills_its_own_lane_and_the_broker_brings_the_others() -> None:
+    inbox = Inbox(4 * LANE_LIMIT, now=lambda: 0)
+    acknowledged: list[str] = []
+    for _ in range(1000):
+        inbox.put("fw/1/t/00/loud", bytes(64 * 1024), lambda: acknowledged.append("loud"))
+    inbox.put("fw/1/t/00/quiet", b"x", lambda: acknowledged.append("quiet"))
+    assert acknowledged == ["loud"] * 1000 + ["quiet"], "nobody is held back for one agent's flood"
+    assert inbox.used <= LANE_LIMIT + 2 * (LANE + OVERHEAD)
+    assert inbox.dropped > 800
+    taken = inbox.take(10_000, timeout=0, linger=0)
+    assert taken[1].topic == "fw/1/t/00/quiet"
+    dropped = inbox.dropped
+    inbox.put("fw/1/t/00/loud", b"x", lambda: None)
+    assert inbox.dropped == dropped, "there is room in its lane again"
