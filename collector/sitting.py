@@ -262,7 +262,7 @@ class Sitting:
             arrived=message.arrived,
             holes_of=lambda epoch, first, last: self._holes((spool[0], epoch), first, last),
         )
-        self.change.holes += found.holes
+        self.change.holes += (self._behind_committed(one) for one in found.holes)
         self.change.proofs += found.proofs
         for why in found.unread:
             self._keep(message, spool[0], Reason.WRONG_FIELD, why, payload=None)
@@ -270,6 +270,11 @@ class Sitting:
             if proof.verdict in (Verdict.MISSING, Verdict.DIFFERS):
                 stretch = {"agent": spool[0], "epoch": spool[1], "first": proof.first, "last": proof.last}
                 log.error("a manifest does not prove what is here", **stretch, verdict=proof.verdict)
+
+    def _behind_committed(self, one: Hole) -> Hole:
+        """A hole to the end of an epoch begins behind what is committed of it, and so never replaces one before that."""
+        committed = self._mark((one.agent, one.epoch)).upto
+        return one if one.last else one._replace(first=max(one.first, committed + 1))
 
     def _holes(self, spool: Spool, first: int, last: int) -> Iterable[Hole]:
         """What is known to be missing of a stretch, committed or not; the newer word for a number counts."""

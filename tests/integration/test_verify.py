@@ -201,6 +201,23 @@ def test_an_epoch_that_was_moved_into_the_next_one_is_no_hole(collector: Collect
     assert problems(collector) == []
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        Record(seq=1, t=NOW, kind="event", text={"event": "epoch rolled", "from": "E1", "why": "cloned"}),
+        Record(seq=1, t=NOW, kind="lost", why="the spool file was damaged", first=1, text={"epoch": "E1"}),
+    ],
+)
+def test_the_end_of_an_epoch_explains_no_hole_before_it(collector: Collector, ends: Record) -> None:
+    script = Script(oldest=4).poll(8)
+    collector.send(script.topic, script.block(4, 6))
+    assert problems(collector) == [("missing", 1, 3)]
+    collector.now += 1
+    newer = Script(epoch="E2").add(ends)
+    collector.send(newer.topic, newer.block(1, 1))
+    assert problems(collector) == [("missing", 1, 3)]
+
+
 def test_a_stretch_of_time_looks_at_what_arrived_within(collector: Collector) -> None:
     script = Script().poll(9)
     for first in (1, 4, 7):
