@@ -32,6 +32,8 @@ class WebDevice:
         self.asked: list[Asked] = []
         self.statuses: dict[str, int] = {}
         self.port = 0
+        self.hangs_up = False
+        """Whether it closes the connection on who says a wrong password, without an answer."""
         self.scheme = 'Digest realm="it", nonce="n-1", qop="auth", algorithm=MD5'
 
     def refused(self) -> int:
@@ -63,7 +65,9 @@ def serving(device: WebDevice, *, context: ssl.SSLContext | None = None) -> Iter
             header = self.headers.get("Authorization", "")
             device.asked.append(Asked(self.command, self.path, bool(header), body))
             if not device.allows(self.command, header):
-                self._send(401, "", ("WWW-Authenticate", device.scheme))
+                self.close_connection = device.hangs_up and bool(header)
+                if not self.close_connection:
+                    self._send(401, "", ("WWW-Authenticate", device.scheme))
                 return
             found = device.answers.get(self.path)
             status, text = (404, "") if found is None else found(body) if callable(found) else (200, found)
@@ -79,11 +83,9 @@ def serving(device: WebDevice, *, context: ssl.SSLContext | None = None) -> Iter
 
         do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - http.server calls them so
 
-        def log_message(self, *_: object) -> None:
-            pass
+        def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     device.port = server.server_address[1]

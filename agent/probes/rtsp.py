@@ -18,7 +18,6 @@ from typing import NamedTuple
 from agent.devices.lockout import Lockout
 from agent.probes.probe import Found, answered, silent, unconnected
 from agent.reading import Clock
-from agent.settings.login import Password
 from agent.settings.probes import ProbeSetting
 from agent.web.digest import Answering, NoAnswer, chosen
 
@@ -115,14 +114,26 @@ class Rtsp:
         if password is None:
             return answer, "it asks for a user"
         async with self._lockout.turn:
-            if not self._lockout.left(password, self._by):
-                async with self._turns(), asyncio.timeout(self._timeout):
-                    answer = await self._asked(reader, writer, "DESCRIBE", Answering(challenge, password))
-                if answer.status != _UNAUTHORIZED:
+            if not self._lockout.left(password, self._by) and not reader.at_eof():
+                told = await self._told(reader, writer, Answering(challenge, password))
+                if told is not None and told.status != _UNAUTHORIZED:
                     self._lockout.accepted(password, self._by)
-                    return answer, ""
-                self._lockout.refused(password, self._by, f"credentials refused for user `{password.user}`")
-        return answer, _refused(password, self._lockout.left(password, self._by))
+                    return told, ""
+                how = "credentials refused for" if told is not None else "it hangs up when told the password of"
+                self._lockout.refused(password, self._by, f"{how} user `{password.user}`")
+            left = self._lockout.left(password, self._by)
+        refused = f"{self._lockout.why(password)}; not said again for {left / 60:.0f} min"
+        return answer, refused if left else "it asks for a user, and closes the connection"
+
+    async def _told(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: Answering
+    ) -> _Answer | None:
+        """The answer to who says a password; None where it hangs up, as some do that refuse."""
+        try:
+            async with self._turns(), asyncio.timeout(self._timeout):
+                return await self._asked(reader, writer, "DESCRIBE", answering)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return None
 
     async def _asked(
         self,
@@ -149,10 +160,6 @@ class Rtsp:
             raise _Garbled
         body = await reader.readexactly(length)
         return _Answer(int(found[1]), headers, body.decode("latin-1"))
-
-
-def _refused(password: Password, left: float) -> str:
-    return f"credentials refused for user `{password.user}`; not said again for {left / 60:.0f} min"
 
 
 def _judged(answer: _Answer, why: str, took: float) -> Found:

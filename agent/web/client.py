@@ -46,6 +46,10 @@ class Unanswered(WebError):
         self.there = there
 
 
+class _HungUp(Unanswered):
+    """It took the request, and closed the connection without a word."""
+
+
 class Denied(WebError):
     """User or password refused."""
 
@@ -189,8 +193,13 @@ class Web:
             self._answering = None
             raise Denied(f"credentials refused for user `{self.password.user}`")
         self._answering = Answering(challenge, self.password)
-        async with self._turns:
-            answer = await self._timed(method, path, body, kind)
+        try:
+            async with self._turns:
+                answer = await self._timed(method, path, body, kind)
+        except _HungUp:
+            # A moment ago it answered: this is how it refuses, and each further try would bring the account to its lock.
+            self._answering = None
+            raise Denied(f"it hangs up when told the password of user `{self.password.user}`") from None
         if answer.status == _UNAUTHORIZED:
             self._answering = None
             raise Denied(f"credentials refused for user `{self.password.user}`")
@@ -236,6 +245,8 @@ class Web:
             return Unanswered(f"TLS failed on port {self._port}: {wrong.reason or wrong}", there=True)
         if wrong.errno == errno.ECONNREFUSED:
             return Unanswered(f"it refuses connections to TCP port {self._port}", there=True)
+        if isinstance(wrong, ConnectionError) and self._streams is not None:
+            return _HungUp(f"no answer from TCP port {self._port}: {wrong.strerror or wrong}", there=True)
         return Unanswered(f"no connection to TCP port {self._port}: {wrong.strerror or wrong}")
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -275,7 +286,10 @@ class Web:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                self._http.receive_data(await reader.read(_PIECE))
+                piece = await reader.read(_PIECE)
+                if not piece and head is None and not self._http.trailing_data[0]:
+                    raise ConnectionResetError(errno.ECONNRESET, "it closed the connection")
+                self._http.receive_data(piece)
             elif isinstance(event, h11.Response):
                 head = event
                 if not whole:

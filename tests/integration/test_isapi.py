@@ -136,6 +136,20 @@ def test_a_refused_password_is_said_once_and_not_again_for_half_an_hour(recorder
     assert recorder.refused() == 2
 
 
+def test_a_device_that_hangs_up_on_a_wrong_password_hears_it_no_more_often(recorder):
+    recorder.password, recorder.hangs_up = "another", True
+    clock = SteppedClock()
+    made = contact(recorder, clock)
+    found = reading(polled(made))
+    assert found.why == f"it hangs up when told the password of user `{USER}`"
+    heard = recorder.refused()
+    assert heard <= 2, "once more, for it may have closed what it had left open"
+    for _ in range(10):
+        clock.step(60)
+        polled(made)
+    assert recorder.refused() == heard
+
+
 def test_a_changed_password_is_tried_at_once(recorder, tmp_path):
     secret = tmp_path / "password"
     secret.write_text("wrong\n")

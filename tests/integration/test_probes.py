@@ -235,6 +235,31 @@ def test_without_a_user_or_with_a_refused_one_the_camera_is_up_and_its_stream_un
     assert camera.said == 1, "devices lock accounts"
 
 
+class Curt(Camera):
+    """Hangs up on who says a wrong password."""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                head, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+            except asyncio.IncompleteReadError:
+                break
+            answer = self._answer(head, dict(line.split(": ", 1) for line in rest if line))
+            if " 401 " in answer and "Authorization" in "".join(rest):
+                break
+            writer.write(answer.encode())
+        writer.close()
+
+
+def test_a_camera_that_hangs_up_on_a_wrong_password_hears_it_once():
+    camera = Curt()
+    first, second = described(camera, times=2, password=Secret("wrong"))
+    assert first.why == f"it hangs up when told the password of user `{USER}`; not said again for 30 min"
+    assert (first.values["up"], first.values["status"]) == (1, 3)
+    assert second.why == first.why
+    assert camera.said == 1
+
+
 def test_however_many_streams_a_recorder_has_a_wrong_password_is_said_twice_at_most():
     camera = Camera()
     wrong = {"user": USER, "password": Secret("wrong")}
