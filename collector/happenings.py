@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import Connection, RowMapping, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from collector import tables
 from rules.samples import Batch
@@ -37,10 +38,14 @@ def events(batches: Iterable[Batch]) -> list[dict[str, Any]]:
 
 
 def write(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Adds events in the caller's transaction, and lets the oldest of their devices go."""
+    """Adds events in the caller's transaction, and lets the oldest of their devices go.
+
+    One that is there stays: a transaction of which nobody knows whether it was committed is tried again.
+    """
     if not rows:
         return
-    connection.execute(insert(_e), rows)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(_e).on_conflict_do_nothing(), rows)
     for site, device in {(row["site"], row["device"]) for row in rows}:
         mine = (_e.c.site == site, _e.c.device == device)
         newest = select(_e.c.position, _e.c.rank).where(*mine).order_by(_e.c.position.desc(), _e.c.rank.desc())

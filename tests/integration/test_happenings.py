@@ -47,6 +47,14 @@ def test_an_event_of_a_device_is_kept_and_nothing_else_is(databases: Databases) 
     assert kept(databases, "other") == [(1004, "B2")]
 
 
+def test_events_that_were_committed_unanswered_are_written_again_to_the_same_effect(databases: Databases) -> None:
+    rows = happenings.events([batch(happened(1, REPLACED), happened(4, REPLACED | {"after": "C3"}))])
+    for _ in range(2):
+        with databases.service.begin() as connection:
+            happenings.write(connection, rows)
+    assert kept(databases) == [(1004, "C3"), (1001, "B2")]
+
+
 def test_only_the_newest_of_each_device_are_kept(databases: Databases) -> None:
     for begin in (1, 76):
         told_now = [happened(1 + at // 2, REPLACED | {"after": str(at)}) for at in range(begin, begin + 75)]
