@@ -171,6 +171,11 @@ class Lane:
         position, when = self._saved
         return self.at > position and self._monotonic() - when >= self._every
 
+    @property
+    def saved_at(self) -> float:
+        """When the state was last kept, or tried to be, on the monotonic clock; when this began, before the first."""
+        return self._saved[1]
+
     def save_when_due(self) -> None:
         """Keeps the state when the last one kept is old; only what the book has may be in it."""
         if self.due:

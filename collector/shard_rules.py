@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -198,10 +199,13 @@ class ShardRules:
         self._tenure.prove(connection, fences)
 
     def _save_one(self, shards: Sequence[int]) -> None:
-        """Keeps the state of one shard at most, so that live findings never wait for many."""
-        due = next((shard for shard in shards if self._lanes[shard].due), None)
-        if due is not None:
-            self._lanes[due].save()
+        """Keeps the state of one shard at most, so that live findings never wait for many; who waited longest first.
+
+        The journal is kept from the oldest state on: one shard that never has its turn would keep it for ever.
+        """
+        due = [lane for shard in shards if (lane := self._lanes[shard]).due]
+        if due:
+            min(due, key=attrgetter("saved_at")).save()
 
 
 def needed_after(databases: Databases) -> int:

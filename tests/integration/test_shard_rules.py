@@ -15,6 +15,7 @@ from collector.lanes import LaneRunner
 from collector.lease_tables import lease, member
 from collector.leases import Fenced, Leases
 from collector.shard_rules import ShardRules, needed_after
+from collector.shard_snapshots import oldest
 from collector.shared_journal import SharedJournal
 from collector.tickets import cursors
 from collector.tickets.book import Book
@@ -47,9 +48,9 @@ class Made:
 class Process:
     """What one ingest process has beside its intake; a test takes its turns."""
 
-    def __init__(self, databases: Databases, name: str) -> None:
+    def __init__(self, databases: Databases, name: str, wanted: frozenset[int] = frozenset({SHARD, ELSEWHERE})) -> None:
         self.now = 100.0
-        self.leases = Leases(databases.journal, name, wanted=frozenset({SHARD, ELSEWHERE}), monotonic=lambda: self.now)
+        self.leases = Leases(databases.journal, name, wanted=wanted, monotonic=lambda: self.now)
         self.journal = SharedJournal(databases, self.leases)
         self.rules = ShardRules(
             Made(),
@@ -85,7 +86,8 @@ class Process:
         for _ in range(200):
             self.runner._turn()
             progress = self.runner.progress
-            if self.rules._lanes and not progress.lag and not progress.error:
+            level = len(self.rules._lanes) == len(self.leases.held()) and not progress.lag
+            if self.rules._lanes and level and not progress.error:
                 return
         raise AssertionError(self.runner.progress)
 
@@ -197,6 +199,19 @@ def test_the_journal_is_kept_until_every_shard_was_held_and_kept_its_state(datab
             [{**row, "parts": "{}"} for row in rows],
         )
     assert needed_after(databases) == 4
+
+
+def test_every_shard_has_its_state_kept_in_turn_when_there_are_only_ticks(databases: Databases) -> None:
+    one = Process(databases, "one", wanted=frozenset(range(12)))
+    one.begin(NOW)
+    one.evaluate()
+    for at in range(1, 22):  # One turn in ten seconds, as with agents that are silent.
+        one.now += 10
+        one.leases.turn()
+        one.ticks(NOW + at * 10 * SECOND)
+        one.evaluate()
+    with databases.journal.connect() as connection:
+        assert sorted(oldest(connection)) == list(range(12))
 
 
 def test_a_shard_worked_on_alone_before_goes_on_where_that_ended(databases: Databases) -> None:
