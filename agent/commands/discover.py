@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -168,7 +169,7 @@ def _known(settings: Settings, found: Sequence[Found], named: Sequence[Target]) 
     """By address of those found, who it is already: a device that moved, one of the file, this machine; else ""."""
     remembered = Memory(settings.folder, [device.name for device in settings.devices]).devices
     identities = {name: each.identity for name, each in remembered.items()}
-    names = {device.address: str(device.name) for device in named}
+    names = {str(ip_address(device.address)): str(device.name) for device in named}
     beside = nearby.macs()
     return {
         each.address: moved(each, identities, beside)
@@ -210,7 +211,7 @@ def _show(
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-    new, files = _new(found, known), {device.address for device in named}
+    new, files = _new(found, known), {str(ip_address(device.address)) for device in named}
     for each in found:
         name = known[each.address]
         if name == settings.host_name:

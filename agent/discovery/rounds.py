@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 
 from agent.devices.remembered import Memory, Unwatched
 from agent.discovery import noting, search
@@ -200,7 +201,7 @@ class Rounds:
 
     async def _settled(self) -> None:
         """Tells of those that are in the settings now, or were not seen for long."""
-        addresses = {device.address for device in self._settings.devices}
+        addresses = {str(ip_address(device.address)) for device in self._settings.devices}
         identities = {plain_mac(each.identity.get("mac", "")) for each in self._memory.devices.values()} - {""}
         for key, one in list(self._memory.unwatched.items()):
             if one.text.get("address", "") in addresses or plain_mac(one.text.get("mac", "")) in identities:

@@ -44,7 +44,7 @@ from forewarn.vocabulary import Source
 PORTS = (554, 80, 443, 8000, 37777)
 """RTSP, the web, Hikvision's and Dahua's own; only connected to."""
 MOST = 65536
-"""Addresses of a network; a larger one is refused."""
+"""Addresses of a network, and of all that are looked through at a time; more are refused."""
 RATE = 20.0
 WAIT = 1.0
 """Seconds for an answer."""
@@ -110,7 +110,7 @@ def plan(
         links: our own addresses, each with its network, that may be asked by multicast where that is granted.
 
     Raises:
-        ValueError: one is no network, or has more than `MOST` addresses.
+        ValueError: one is no network, or they have more than `MOST` addresses.
     """
     hosts: dict[str, None] = {}
     for text in networks:
@@ -120,9 +120,12 @@ def plan(
                 f"{text} has more than {MOST} addresses: look through a part of it at a time, at most a /16"
             )
         hosts |= {str(host): None for host in network.hosts()}
+        if len(hosts) > MOST:
+            raise ValueError(f"the networks have more than {MOST} addresses together: look through a part at a time")
     edges = {str(edge) for text in consented for edge in _edges(ipaddress.ip_network(text))}
     allowed = [host for host in hosts if host not in edges and permit(Source.DISCOVERY, host) is None]
-    wanted = [host for host in allowed if host not in known]
+    plain = {str(ipaddress.ip_address(address)) for address in known}  # IPv6 is written in many ways.
+    wanted = [host for host in allowed if host not in plain]
     probes = any(permit(Source.PROBE, host) is None for host in wanted[:1])
     snmp = any(permit(Source.SNMP, host) is None for host in wanted[:1])
     onvif = any(permit(Source.ONVIF, host) is None for host in wanted[:1])

@@ -174,9 +174,19 @@ def test_a_network_that_is_too_large_or_none_is_refused_and_a_large_one_wants_a_
     settled(site, networks=("127.0.0.0/8",))
     assert main(["discover", "--run"]) == 2
     assert "127.0.0.0/8 has more than 65536 addresses: look through a part of it" in capsys.readouterr().err
+    assert main(["discover", "-n", "127.77.0.0/16", "-n", "127.78.0.0/16"]) == 2
+    assert "the networks have more than 65536 addresses together" in capsys.readouterr().err
     assert main(["discover", "-n", "127.77.0.0/33"]) == 2
     assert main(["discover", "-n", "127.77.0.0/21", "--run"]) == 2
     assert "`--yes` says that it is meant" in capsys.readouterr().err
+
+
+def test_a_device_of_the_settings_is_not_looked_for_however_its_address_is_written(site, capsys):
+    settled(site, networks=("fd00::/126",), more=f"{CREDENTIALS}devices: [{{name: cam, address: 'FD00:0::1'}}]\n")
+    assert main(["discover"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("1 addresses to ask")
+    assert "1 in the settings" in told
 
 
 def test_the_file_stop_ends_it_at_once_and_nothing_is_sent_any_more(site, capsys):
