@@ -123,10 +123,13 @@ class LaneRunner(Turner):
         if self._witness is not None:
             self._witness.check(self.name)
         self._tenure.serve(self.name, [*self._places, *new])
-        cursors = self._lanes.take_up({shard: held[shard] for shard in new})
-        taken = self._journal.newest()
-        for shard, cursor in cursors.items():
-            self._places[shard] = _Place(held[shard], cursor, taken)
+        try:
+            cursors = self._lanes.take_up({shard: held[shard] for shard in new})
+            taken = self._journal.newest()
+            for shard, cursor in cursors.items():
+                self._places[shard] = _Place(held[shard], cursor, taken)
+        finally:  # What could not be taken up must not keep its shard here when that is to be given back.
+            self._tenure.serve(self.name, self._places)
 
     def _let_go(self, shards: Collection[int]) -> None:
         self._lanes.let_go(shards)

@@ -82,15 +82,18 @@ class Share:
 
     def _take_up(self, new: dict[int, int]) -> list[str]:
         self._tenure.serve(PART, {**self.fences, **new})
-        agents = self._agents(self._register.known(within=0), set(new))
-        self._standing.take_up(agents)
+        agents: list[str] = []
         try:
+            agents = self._agents(self._register.known(within=0), set(new))
+            self._standing.take_up(agents)
             self._journal.tick_of(self._now(), new, listened=0)
+            self.fences |= new
         except Fenced as fenced:
             self._tenure.lost(fenced.shards)
             self._standing.drop(agents)
             return []
-        self.fences |= new
+        finally:  # What could not be taken up must not keep its shard here when that is to be given back.
+            self._tenure.serve(PART, self.fences)
         self._bus.subscribe(block_filter(sorted(new)), self._receive)
         return agents
 

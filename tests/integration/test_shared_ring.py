@@ -163,3 +163,31 @@ def test_a_letter_of_a_shard_whose_lease_ran_out_is_left_to_the_next_owner(datab
     leases.turn()
     intake._answer(set())
     assert [entry.only for entry in journal.of_shard(ELSEWHERE, before, 9) if entry.only] == ["rules"]
+
+
+@pytest.mark.parametrize("part", ["intake", "lane"])
+def test_a_part_that_cannot_take_a_shard_up_keeps_it_from_nobody(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr("collector.lanes.TAKEN_UP_AT_ONCE", 64)
+    clock = [100.0]
+    first, second = (Leases(databases.journal, name, monotonic=lambda: clock[0]) for name in ("first", "second"))
+    first.turn()
+    journal = SharedJournal(databases, first)
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageError("away")
+
+    if part == "lane":
+        noted = Noted()
+        monkeypatch.setattr(noted, "take_up", away)
+        with pytest.raises(StorageError):
+            LaneRunner(journal, noted, first)._turn()
+    else:
+        monkeypatch.setattr(journal, "tick_of", away)
+        bus, register = LoopbackBus(Exchange(), "first"), Register(databases)
+        Intake(journal, register, bus, now=lambda: NOW, monotonic=lambda: clock[0], tenure=first).turn(0)
+    for process in (second, first, second):
+        clock[0] += 6
+        process.turn()
+    assert len(second.held()) == 32
