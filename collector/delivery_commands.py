@@ -123,7 +123,9 @@ def _print(accounts: Iterable[Account]) -> bool:
             print(
                 f"... and {account.unnamed} more of agent {account.spool.agent}: narrow the time with --from and --to"
             )
-    if not found:
+    if not table.row_count:
+        print("There is nothing to prove: no agent has delivered or announced a record in this time.")
+    elif not found:
         print("Complete: nothing is missing that nobody accounts for.")
     return not found
 

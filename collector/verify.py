@@ -63,7 +63,10 @@ class Problem(NamedTuple):
 
 
 class Spool(NamedTuple):
-    """What the collector knows of one epoch before looking: counts are numbers of its records."""
+    """What the collector knows of one epoch before looking: counts are numbers of its records.
+
+    `hash` is the chained hash that record `committed` was committed with, hexadecimal; empty when nobody knows it.
+    """
 
     site: str
     agent: str
@@ -73,6 +76,7 @@ class Spool(NamedTuple):
     newest: bool
     begun: int
     moved: int
+    hash: str = ""
 
 
 @dataclass
@@ -147,18 +151,22 @@ def _spools(journal: Engine, agent: str, site: str) -> list[Spool]:
     mark, said, there = tables.watermark, tables.ingest, presence
     with stated("journal"), reading(journal) as connection:
         marks = connection.execute(sa.select(mark).where(mark.c.agent == agent).order_by(mark.c.begun)).all()
-        ingest = connection.execute(sa.select(said.c.epoch, said.c.head).where(said.c.agent == agent)).first()
-        promise = connection.execute(sa.select(there.c.epoch, there.c.promised).where(there.c.agent == agent)).first()
+        columns = said.c.epoch, said.c.head, said.c.heard
+        ingest = connection.execute(sa.select(*columns).where(said.c.agent == agent)).first()
+        columns = there.c.epoch, there.c.promised, there.c.heard
+        promise = connection.execute(sa.select(*columns).where(there.c.agent == agent)).first()
         forgotten = connection.execute(_forgotten(agent, [row.epoch for row in marks])).all()
-    heads = {row.epoch: row.head for row in marks}
-    for epoch, head in (tuple(row) for row in (ingest, promise) if row is not None):
-        heads[epoch] = max(heads.get(epoch, 0), head)
+    heads, heard = {row.epoch: row.head for row in marks}, {}
+    for epoch, head, at in (tuple(row) for row in (ingest, promise) if row is not None):
+        heads[epoch], heard[epoch] = max(heads.get(epoch, 0), head), at
     spools = [Spool(site, agent, row.epoch, row.last, row.last, False, row.begun, row.moved) for row in forgotten]
     for row in marks:
         spooled = max(heads[row.epoch], row.upto)
-        newest = row is marks[-1]
-        spools.append(Spool(site, agent, row.epoch, spooled, row.upto, newest, row.begun, row.moved))
-    return spools
+        of = (row is marks[-1], row.begun, row.moved, bytes(row.chain).hex())
+        spools.append(Spool(site, agent, row.epoch, spooled, row.upto, *of))
+    known = {one.epoch for one in spools}
+    announced = [epoch for epoch in heard if epoch not in known and heads[epoch]]  # None of it was committed yet.
+    return spools + [Spool(site, agent, one, heads[one], 0, True, heard[one], heard[one]) for one in announced]
 
 
 def _forgotten(agent: str, marked: Sequence[str]) -> Any:
@@ -177,6 +185,7 @@ def _account(journal: Engine, spool: Spool, over: Stretch) -> Account:
             account.found(Problem(Fault.MISSING, one.first, one.last, 0, one.arrived, one.why))
     _Walk(journal, account, over).run()
     _check_proofs(journal, account, over)
+    _check_beginning(journal, account, over)
     _check_tail(account)
     return account
 
@@ -205,6 +214,13 @@ class _Walk:
         committed = self._account.spool.committed
         if self._upto < committed and self._over.end > self._account.spool.moved:
             self._leap(self._upto + 1, committed, self._account.spool.moved)
+        if (
+            self._upto == committed
+            and self._chain
+            and self._chain.hex() != (self._account.spool.hash or self._chain.hex())
+        ):
+            detail = f"journal entry {self._position}: its hash is not the one it was committed with"
+            self._fault(Fault.CHANGED, committed, committed, self._arrived, detail)
 
     def _next(self) -> Sequence[Any]:
         entry, spool = tables.entry, self._account.spool
@@ -251,10 +267,7 @@ class _Walk:
         """Whether the journal is old enough to hold the last block of this epoch."""
         if self._over.begin:
             return False
-        arrived = sa.select(tables.entry.c.arrived).order_by(tables.entry.c.position).limit(1)
-        with stated("journal"), reading(self._journal) as connection:
-            oldest = connection.execute(arrived).scalar()
-        return oldest is not None and oldest < self._account.spool.moved
+        return _oldest(self._journal).arrived < self._account.spool.moved
 
     def _follow(self, row: Any, received: Received) -> None:
         for record, body in zip(received.block.records, received.bodies, strict=True):
@@ -301,12 +314,11 @@ def _check_proofs(journal: Engine, account: Account, over: Stretch) -> None:
     """What the manifests of old say, and whether the journal still holds what came after the oldest entry."""
     spool, after = account.spool, 0
     before: Proof | None = None
-    since = _oldest(journal)
+    since = _oldest(journal).arrived
     while proofs := proofs_of(journal, spool.agent, spool.epoch, after=after, most=PROOFS_AT_ONCE):
         for one in proofs:
             if over.begin <= one.arrived < over.end:
                 account.proofs += 1
-                account.proven = one.last
                 _check_proof(account, one)
                 follows = before is not None and before.last + 1 == one.first and before.arrived > since
                 if follows and not over.begin and account.holds_from > one.first:
@@ -318,15 +330,41 @@ def _check_proofs(journal: Engine, account: Account, over: Stretch) -> None:
 
 
 def _check_proof(account: Account, one: Proof) -> None:
-    if one.verdict == Verdict.DIFFERS:
+    made = one.made - _HOUR_MS
+    if one.verdict in (Verdict.WHOLE, Verdict.SET_ASIDE):
+        account.proven = one.last
+    elif one.verdict == Verdict.DIFFERS:
         detail = f"the manifest counts {one.records} records, {one.committed} are here, or its hash is another"
-        account.found(Problem(Fault.DIFFERS, one.first, one.last, one.made - _HOUR_MS, one.arrived, detail))
+        account.found(Problem(Fault.DIFFERS, one.first, one.last, made, one.arrived, detail))
+    elif not any(hole.cause == Cause.MISSING and hole.within(one.first, one.last) for hole in account.holes):
+        detail = f"when their manifest came, {one.missing} of them were nowhere; which is not kept any more"
+        account.found(Problem(Fault.MISSING, one.first, one.last, made, one.arrived, detail))
 
 
-def _oldest(journal: Engine) -> int:
-    arrived = sa.select(tables.entry.c.arrived).order_by(tables.entry.c.position).limit(1)
+def _check_beginning(journal: Engine, account: Account, over: Stretch) -> None:
+    """A journal that nothing was pruned from since an epoch began holds it from its first record."""
+    found = [problem.first for problem in account.problems if problem.fault is Fault.GONE]
+    first = min([account.holds_from, *found])
+    oldest, begun = _oldest(journal), account.spool.begun
+    if first <= 1 or over.begin or not (oldest.position == 1 or oldest.arrived < begun - _HOUR_MS):
+        return
+    for begin, end in uncovered(1, first - 1, account.holes):
+        detail = "the journal holds what arrived before them, but not these"
+        account.found(Problem(Fault.GONE, begin, end, begun, 0, detail))
+
+
+class _Oldest(NamedTuple):
+    """The first entry that the journal holds."""
+
+    position: int = 0
+    arrived: int = 2**62
+
+
+def _oldest(journal: Engine) -> _Oldest:
+    entry = tables.entry.c
     with stated("journal"), reading(journal) as connection:
-        return connection.execute(arrived).scalar() or 2**62
+        row = connection.execute(sa.select(entry.position, entry.arrived).order_by(entry.position).limit(1)).first()
+    return _Oldest(*row) if row is not None else _Oldest()
 
 
 def _check_tail(account: Account) -> None:

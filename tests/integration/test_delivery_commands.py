@@ -42,6 +42,7 @@ def test_verify_says_complete_and_names_a_hole_with_agent_epoch_range_and_time(
     opened: Databases, tmp_path: Path
 ) -> None:
     collector = Collector(opened)
+    assert "There is nothing to prove" in typed(tmp_path, "verify").stdout
     script = Script(epoch="01JEPOCH").poll(9)
     for first in (1, 4, 7):
         collector.send(script.topic, script.block(first, first + 2))

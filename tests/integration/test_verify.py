@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from collector import tables
 from collector.database import Databases
-from collector.proof_tables import proof
+from collector.proof_tables import hole, proof
 from collector.proofs import newest
 from collector.verify import Account, Stretch, verify
 from forewarn.manifest import Manifest
@@ -144,6 +144,40 @@ def test_a_block_that_cannot_be_read_any_more_is_named(collector: Collector) -> 
     collector.send(script.topic, script.block(1, 3), script.block(4, 6))
     execute(collector, sa.update(tables.entry).where(tables.entry.c.first == 1).values(payload=b"{"))
     assert problems(collector) == [("unreadable", 1, 3)]
+
+
+def test_the_beginning_of_an_epoch_deleted_is_named_where_nothing_was_pruned(collector: Collector) -> None:
+    script = Script().poll(9)
+    for first in (1, 4, 7):
+        collector.send(script.topic, script.block(first, first + 2))
+    execute(collector, sa.delete(tables.entry).where(tables.entry.c.first == 1))
+    assert problems(collector) == [("gone", 1, 3)]
+
+
+def test_a_last_block_replaced_by_another_that_follows_is_named(collector: Collector) -> None:
+    script, other = Script().poll(3), Script().poll(2).poll(1, values=[7.0, 7.0])
+    collector.send(script.topic, script.block(1, 3))
+    execute(collector, sa.update(tables.entry).where(tables.entry.c.first == 1).values(payload=other.block(1, 3)))
+    assert problems(collector) == [("changed", 3, 3)]
+
+
+def test_a_manifest_of_missing_records_proves_nothing_and_outlives_the_line_that_names_them(
+    collector: Collector,
+) -> None:
+    script = manifest(Script(oldest=4).poll(8), 1)
+    collector.send(script.topic, script.block(4, 9))
+    [account] = accounts(collector)
+    assert ([(one.fault, one.first, one.last) for one in account.problems], account.proven) == ([("missing", 1, 3)], 0)
+    execute(collector, sa.delete(hole))
+    assert ("missing", 1, 8) in problems(collector)
+
+
+def test_an_agent_whose_blocks_are_all_held_is_listed_with_what_is_to_come(collector: Collector) -> None:
+    script = Script(consent="c-9").poll(5)
+    collector.send(script.topic, script.block(1, 3))
+    [account] = accounts(collector)
+    assert (account.spool.epoch, account.spool.spooled, account.spool.committed, account.waiting) == ("E1", 5, 0, 5)
+    assert account.problems == []
 
 
 def test_what_was_pruned_stands_on_its_proofs(collector: Collector) -> None:
