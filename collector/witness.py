@@ -20,6 +20,7 @@ from ulid import ULID
 
 from collector import tables
 from collector.database import Databases, StorageError, reading, stated, upsert
+from collector.journal import COMMIT_LOCK
 from collector.proof_tables import identity
 
 SECONDS = 60.0
@@ -104,10 +105,14 @@ def _identity(journal: Engine) -> str:
         found = connection.execute(wanted).scalar()
     if found is not None:
         return str(found)
+    new = str(ULID())
     with stated("journal"), journal.begin() as connection:
-        connection.execute(sa.insert(identity).values(id=str(ULID())))
-    with stated("journal"), reading(journal) as connection:
-        return str(connection.execute(wanted).scalar())
+        if connection.dialect.name == "postgresql":  # Of two that begin at once, one gives the name and both use it.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": COMMIT_LOCK})
+        found = connection.execute(wanted).scalar()
+        if found is None:
+            connection.execute(sa.insert(identity).values(id=new))
+    return str(found or new)
 
 
 def adopt(databases: Databases) -> tuple[int, int]:

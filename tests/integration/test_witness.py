@@ -46,6 +46,21 @@ def run(databases: Databases, kept: Kept) -> Runner:
     return Runner(DatabaseJournal(databases), kept, gather=0.0, backoff=Backoff(0.01, 0.02), witness=witness)
 
 
+def test_two_processes_that_begin_at_once_name_the_journal_once(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Witness(databases.journal, databases.service) for _ in range(2))
+
+    def meanwhile() -> str:
+        monkeypatch.setattr("collector.witness.ULID", lambda: "01Z")
+        second.check("rules")
+        return "01A"
+
+    monkeypatch.setattr("collector.witness.ULID", meanwhile)
+    first.check("rules")
+    second.check("rules")
+
+
 def test_the_same_journal_goes_on_after_a_restart(databases: Databases) -> None:
     journal, kept = ticks(DatabaseJournal(databases), 1, 2), Kept()
     for more in (3, 4):
