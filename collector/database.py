@@ -33,6 +33,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _HERE = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
+_ALIVE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A PostgreSQL whose machine vanished without a word is given up after some fifteen seconds, not after two hours."""
 _MIGRATION_LOCK = 0x66770001
 _one_at_a_time = threading.Lock()
 """Alembic keeps what it works on in module globals."""
@@ -152,12 +160,13 @@ def open_postgres(url: str) -> Databases:
     """Opens the schemas `journal` and `service` of one PostgreSQL database.
 
     Args:
-        url: `postgresql://user:password@host:port/database`.
+        url: `postgresql://user:password@host:port/database`; what libpq knows may follow as `?connect_timeout=3`.
     """
     address = make_url(url).set(drivername="postgresql+psycopg")
+    alive = {name: value for name, value in _ALIVE.items() if name not in address.query}
 
     def engine() -> Engine:
-        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(address, connect_args=alive, pool_pre_ping=True, pool_size=10, max_overflow=20)
 
     return Databases(engine(), engine())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -143,3 +145,14 @@ def test_a_server_that_is_not_there_is_told() -> None:
     with pytest.raises(Unreachable, match="the journal database cannot be used now"):
         absent.migrate()
     assert time.monotonic() - began < 30
+
+
+def test_a_postgresql_that_vanished_without_a_word_is_given_up_soon(postgres_server: str) -> None:
+    opened = open_postgres(postgres_server + ("&" if "?" in postgres_server else "?") + "keepalives_idle=7")
+    with opened.journal.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(raw.pgconn.socket)) as wire:
+            options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
+            found = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+    opened.close()
+    assert found == [7, 2, 3, 15_000]  # Of these the address named the first.
