@@ -28,6 +28,8 @@ from forewarn.manifest import Manifest
 KEPT_MS = 730 * 86_400_000
 """24 months."""
 HOLES_OF_AGENT = 10_000
+PROOFS_OF_AGENT = 20_000
+"""One an hour for 24 months, and some: an agent that states more keeps the newest."""
 _AT_ONCE = 1000
 
 
@@ -115,10 +117,14 @@ def write(connection: Connection, holes: Sequence[Hole], proofs: Sequence[Proof]
     """Writes what one transaction found, once however often it is found."""
     upsert(connection, hole, [one._asdict() for one in holes])
     upsert(connection, proof, [one._asdict() for one in proofs])
-    for agent in {one.agent for one in holes}:
-        mine = sa.select(hole.c.arrived).where(hole.c.agent == agent).order_by(hole.c.arrived.desc())
-        oldest = mine.offset(HOLES_OF_AGENT).limit(1).scalar_subquery()
-        connection.execute(sa.delete(hole).where(hole.c.agent == agent, hole.c.arrived <= oldest))
+    for table, agents, most in (
+        (hole, {one.agent for one in holes}, HOLES_OF_AGENT),
+        (proof, {one.agent for one in proofs}, PROOFS_OF_AGENT),
+    ):
+        for agent in agents:
+            mine = sa.select(table.c.arrived).where(table.c.agent == agent).order_by(table.c.arrived.desc())
+            oldest = mine.offset(most).limit(1).scalar_subquery()
+            connection.execute(sa.delete(table).where(table.c.agent == agent, table.c.arrived <= oldest))
 
 
 def holes_of(engine: Engine, agent: str, epoch: str, first: int, last: int) -> list[Hole]:

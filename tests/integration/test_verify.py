@@ -279,6 +279,20 @@ def test_a_proof_is_written_once_however_often_its_block_comes(collector: Collec
         assert connection.execute(sa.select(sa.func.count()).select_from(proof)).scalar() == 1
 
 
+def test_an_agent_that_states_manifests_without_end_keeps_the_newest_proofs(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.proofs.PROOFS_OF_AGENT", 5)
+    script = Script()
+    for first in range(1, 25, 2):
+        manifest(script.poll(1), first)
+        collector.now += 1
+        collector.send(script.topic, script.block(first, first + 1))
+    with collector.databases.journal.connect() as connection:
+        kept = connection.execute(sa.select(proof.c.last).order_by(proof.c.last)).scalars().all()
+    assert kept == [15, 17, 19, 21, 23]
+
+
 def test_an_agent_that_invents_epochs_keeps_the_newest_marks(collector: Collector) -> None:
     made = []
     for number in range(70):
