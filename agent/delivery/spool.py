@@ -337,6 +337,7 @@ class Spool:
         if upto > file.acked:
             with file.changing():
                 file.release(upto)
+            file.give_back()
             self._epochs.remember()
         return Released.DONE
 

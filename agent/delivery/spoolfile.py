@@ -29,6 +29,8 @@ from forewarn.wire import GENESIS, Record, Shape
 
 ANY_CONSENT = "*"
 """Stands for the consent in force when the record leaves, under which records of other consents may not travel."""
+PAGES_GIVEN_BACK = 256
+"""Free pages that are given back together; fewer stay in the file, for the next records."""
 PLAIN, HOLE, NOTE = "plain", "hole", "note"
 """Roles of a row: a record; a lost record for a range of this epoch; what must never be dropped."""
 
@@ -203,8 +205,16 @@ class SpoolFile:
         self._shrink(gone, size)
         if upto > self._mark.acked:
             self._mark = self._mark._replace(acked=upto, behind=chain_of(last[0]) if last else b"")
-        self._db.execute("PRAGMA incremental_vacuum(64)")
         return gone
+
+    def give_back(self) -> None:
+        """Gives the disk what is free in the file, where that is much; a disk that takes no write for it keeps it."""
+        free: int = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        if free < PAGES_GIVEN_BACK:
+            return
+        with contextlib.suppress(sqlite3.OperationalError), self.changing():
+            for _ in range(PAGES_GIVEN_BACK):  # Python's sqlite3 ends this pragma after one page, whatever it is told.
+                self._db.execute("PRAGMA incremental_vacuum(1)")
 
     def shed(self, need: int, why: str) -> int:
         """Drops the oldest records until `need` bytes are free, never the newest; returns how many went."""

@@ -161,3 +161,19 @@ def test_a_ledger_that_cannot_be_written_holds_nothing_up_and_is_whole_later(
         await one.close()
 
     asyncio.run(story())
+
+
+def test_a_spool_that_drains_gives_its_room_back_to_the_disk(tmp_path: Path) -> None:
+    async def filled(one: Spool) -> None:
+        fat = {"event": "x" * 4000}
+        await asyncio.gather(*(one.put(Record(seq=0, t=n, kind="event", text=fat), None, "c-1") for n in range(1000)))
+
+    async def drained(one: Spool) -> None:
+        for upto in range(50, 1001, 50):
+            await one.release(one.standing.epoch, upto)
+
+    run(tmp_path, filled)
+    [file] = tmp_path.glob("*.spool")
+    full = file.stat().st_size
+    run(tmp_path, drained)
+    assert file.stat().st_size < full / 3
