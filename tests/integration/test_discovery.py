@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -14,11 +15,16 @@ import yaml
 
 from agent.commands import main
 from agent.devices.remembered import Memory, Remembered
-from agent.discovery import makers
+from agent.discovery import makers, search
 from agent.discovery.found import one_line
+from agent.profiles.files import shipped
 from agent.settings import load
+from agent.settings.credential import Credential
+from agent.snmp.opening import opener
 from forewarn import consent as consents
+from forewarn.consent import Refusal
 from forewarn.demo.responder import Device, Responder
+from forewarn.settings import Secret
 from forewarn.vocabulary import Source
 from tests.agents import AGENT, SECRET, SITE, signed, write_consent
 from tests.polling import RECORDINGS
@@ -187,6 +193,31 @@ def test_a_device_of_the_settings_is_not_looked_for_however_its_address_is_writt
     told = capsys.readouterr().out
     assert told.startswith("1 addresses to ask")
     assert "1 in the settings" in told
+
+
+def test_a_consent_that_is_narrowed_meanwhile_counts_for_each_question(responder):
+    first = placed(responder, "switch.h3c", "127.77.6.1")
+    others = [placed(responder, "switch.h3c", f"127.77.6.{last}", first.port) for last in (2, 3)]
+    planned = search.plan(
+        ["127.77.6.0/29"],
+        consented=["127.77.6.0/29"],
+        permit=lambda *_: None,
+        known=(),
+        credentials={"floor": Credential(community=Secret("sight"))},
+        rate=200,
+    )
+    left_out = {(Source.DISCOVERY, "127.77.6.2"), (Source.SNMP, "127.77.6.3")}
+    looking = search.Search(
+        planned,
+        permit=lambda source, address: Refusal.ADDRESS if (source, address) in left_out else None,
+        profiles=shipped(),
+        open_session=opener(),
+        snmp_port=first.port,
+    )
+    found = {each.address: each for each in asyncio.run(looking.run())}
+    assert found["127.77.6.1"].credential == "floor"
+    assert "127.77.6.2" not in found
+    assert [device.requests for device in others] == [0, 0]
 
 
 def test_the_file_stop_ends_it_at_once_and_nothing_is_sent_any_more(site, capsys):
