@@ -8,6 +8,8 @@ Errors: none; both are named in the log.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,6 +90,10 @@ class Memory:
         draft = self._file.with_suffix(".tmp")
         try:
             draft.write_bytes(encoded)
+            owner = self._file.parent.stat()
+            # A command that another account ran must not take it away from the agent.
+            with contextlib.suppress(OSError, AttributeError):
+                os.chown(draft, owner.st_uid, owner.st_gid)
             draft.replace(self._file)
         except OSError as wrong:
             _log.warning("what is known of the devices is not kept", file=str(self._file), why=wrong.strerror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 
@@ -27,6 +28,16 @@ def test_nothing_is_written_when_nothing_changed(tmp_path):
     before = (tmp_path / FILE).stat().st_mtime_ns
     memory.save()
     assert (tmp_path / FILE).stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root may give a file away")
+def test_what_another_account_writes_stays_the_agent_s(tmp_path):
+    os.chown(tmp_path, 12345, 12346)
+    memory = Memory(tmp_path, ["cam"])
+    memory.devices["cam"].packing = 13
+    memory.save()
+    found = (tmp_path / FILE).stat()
+    assert (found.st_uid, found.st_gid) == (12345, 12346)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cam": {"packing": "many"}}', b"\xff\xfe"])
