@@ -8,8 +8,8 @@ lease, and does not know it, from doing harm:
 - every transaction for a shard proves within itself that owner and fence still stand (`prove`): the lock it takes on
   the lease's row keeps a claim waiting until it is through, and lets a renewal pass.
 
-`auto` takes its part of all: shards divided by living members, rounded up. Who has more gives back, after all who
-work on the shard have let go of it (`serve`), so that the next owner begins where this one ended.
+`auto` takes its part of what no living member names in a list: divided by those with `auto`, rounded up. Who has more
+gives back, after all who work on the shard have let go of it (`serve`), so that the next owner begins where it ended.
 
 Errors:
     Fenced   another process has the shard now: nothing was committed, drop it
@@ -22,7 +22,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -33,7 +33,7 @@ from ulid import ULID
 
 from collector.database import StorageError, stated, upsert
 from collector.lease_tables import lease, member
-from collector.shards import shown
+from collector.shards import parsed, shown
 from forewarn.telemetry import Log
 from forewarn.wire import SHARDS
 
@@ -129,6 +129,8 @@ class Leases:
         self._held: dict[int, Held] = {}
         self._leaving: set[int] = set()
         self._most = 0
+        self._named: frozenset[int] = frozenset()
+        """What others take by a list, and `auto` leaves to them."""
         self._began = 0
         self._served: dict[str, frozenset[int]] = {}
         self._trouble = ""
@@ -232,7 +234,7 @@ class Leases:
                 _bury(connection, self.name)
             upsert(connection, member, [self._alive(connection)])
             connection.execute(sa.delete(member).where(member.c.until < _NOW - _FORGOTTEN_MS))
-            living = connection.execute(_LIVING).scalar_one()
+            living = connection.execute(_LIVING).scalars().all()
             connection.execute(rows)
             found: dict[int, int] = dict(
                 connection.execute(renewed.returning(lease.c.shard, lease.c.fence)).tuples().all()
@@ -245,15 +247,18 @@ class Leases:
         of = {"name": self.name, "host": socket.gethostname(), "pid": os.getpid(), "shards": self._told}
         return {**of, "began": self._began, "until": now + self._ms}
 
-    def _stand(self, found: dict[int, int], asked: float, living: int) -> None:
-        """Takes over what the database says is held, and chooses what is too much."""
+    def _stand(self, found: dict[int, int], asked: float, living: Sequence[str]) -> None:
+        """Takes over what the database says is held, and chooses what is too much; `living` is what each was told."""
         good_until = asked + self._seconds * (1 - _MARGIN)
-        most = len(self._wanted) if self._wanted is not None else -(-SHARDS // max(1, living))
+        lists = [shards for told in living if (shards := parsed(told)) is not None]
+        named = frozenset[int]() if self._wanted is not None else frozenset[int]().union(*lists)
+        autos = max(1, len(living) - len(lists))
+        most = len(self._wanted) if self._wanted is not None else -(-(SHARDS - len(named)) // autos)
         with self._lock:
             gone = self._held.keys() - found.keys()
             self._held = {shard: Held(fence, good_until) for shard, fence in found.items()}
-            self._most = most
-            self._leaving = set(sorted(found)[most:])
+            self._most, self._named = most, named
+            self._leaving = {*sorted(found.keys() - named)[most:], *(found.keys() & named)}
         if gone:
             log.error("shards ran out and are another process's now", shards=shown(gone))
 
@@ -278,7 +283,7 @@ class Leases:
         if room <= 0:
             return
         asked = self._monotonic()
-        free = sa.select(lease.c.shard).where(lease.c.until <= _NOW, ~self._mine)
+        free = sa.select(lease.c.shard).where(lease.c.until <= _NOW, ~self._mine, lease.c.shard.not_in(self._named))
         if self._wanted is not None:
             free = free.where(lease.c.shard.in_(sorted(self._wanted)))
         free = free.order_by(lease.c.shard).limit(room).with_for_update(skip_locked=True)
@@ -303,7 +308,7 @@ class Leases:
             yield connection
 
 
-_LIVING = sa.select(sa.func.count()).select_from(member).where(member.c.until > _NOW)
+_LIVING = sa.select(member.c.shards).where(member.c.until > _NOW)
 _LIMIT_IDLE = sa.text(f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_MS}', true)")
 
 

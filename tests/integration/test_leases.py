@@ -166,6 +166,21 @@ def test_a_list_of_shards_is_taken_and_no_other(databases: Databases, clock: Han
     assert sorted(second.held()) == [2]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_beside_a_list_no_shard_is_left_to_nobody(databases: Databases, clock: Hands, order: tuple[int, ...]) -> None:
+    crowd = [
+        leases(databases, "a", clock),
+        leases(databases, "b", clock),
+        leases(databases, "c", clock, parsed("00-0f")),
+    ]
+    crowd[order[0]].turn()
+    for _ in range(3):
+        beat(clock, *(crowd[at] for at in order))
+    assert sorted(crowd[2].held()) == list(range(16))
+    assert sorted([*crowd[0].held(), *crowd[1].held()]) == list(range(16, 64))
+    assert {len(one.held()) for one in crowd[:2]} == {24}
+
+
 def test_many_claim_at_once_and_each_shard_has_one_owner(databases: Databases, clock: Hands) -> None:
     crowd = [leases(databases, f"p{number}", clock) for number in range(6)]
     for _ in range(4):
