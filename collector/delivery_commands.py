@@ -27,7 +27,7 @@ from collector.opening import open_databases
 from collector.proofs import Cause
 from collector.settings import load
 from collector.verify import Account, Problem, Stretch, verify
-from collector.witness import adopt
+from collector.witness import adopt, doubts
 from forewarn.consent import instant, milliseconds
 from forewarn.settings import told
 
@@ -70,14 +70,15 @@ def verify_command(
 ) -> None:
     """Prove that all that the agents spooled is here, or name what is not.
 
-    Exit codes: 0 complete; 1 an unexplained hole; 2 wrong use; 3 a database cannot be used now.
+    Exit codes: 0 complete; 1 an unexplained hole, or another journal; 2 wrong use; 3 a database cannot be used now.
     """
     stretch = Stretch(_instant("--from", begin, 0), _instant("--to", end, 2**62))
     try:
         with _opened(config) as opened:
             _demand_site(opened, site)
             accounts = verify(opened, site=site, stretch=stretch)
-            whole = _print_json(accounts) if as_json else _print(accounts)
+            against = doubts(opened)
+            whole = _print_json(accounts, against) if as_json else _print(accounts, against)
     except StorageError as wrong:
         print(f"forewarn collector: {told(wrong)}", file=sys.stderr)
         raise typer.Exit(UNKNOWN) from wrong
@@ -103,7 +104,7 @@ def _demand_site(opened: Databases, site: str) -> None:
         raise typer.Exit(WRONG)
 
 
-def _print(accounts: Iterable[Account]) -> bool:
+def _print(accounts: Iterable[Account], against: list[str]) -> bool:
     columns = ("site", "agent", "epoch", "spooled", "committed", "to come", "declared lost", "set aside")
     table = Table(*columns, "proven to", "journal from", "found")
     found: list[Account] = []
@@ -123,11 +124,13 @@ def _print(accounts: Iterable[Account]) -> bool:
             print(
                 f"... and {account.unnamed} more of agent {account.spool.agent}: narrow the time with --from and --to"
             )
+    for doubt in against:
+        print(f"another journal: {doubt}")
     if not table.row_count:
         print("There is nothing to prove: no agent has delivered or announced a record in this time.")
-    elif not found:
+    elif not found and not against:
         print("Complete: nothing is missing that nobody accounts for.")
-    return not found
+    return not found and not against
 
 
 def _count(account: Account) -> int:
@@ -147,10 +150,10 @@ def _told_at(at: int) -> str:
     return instant(at) if at else "an unknown time"
 
 
-def _print_json(accounts: Iterable[Account]) -> bool:
+def _print_json(accounts: Iterable[Account], against: list[str]) -> bool:
     rows = [_as_json(account) for account in accounts]
-    whole = not any(row["problems"] for row in rows)
-    print(json.dumps({"complete": whole, "epochs": rows}, indent=2, ensure_ascii=False))
+    whole = not against and not any(row["problems"] for row in rows)
+    print(json.dumps({"complete": whole, "another_journal": against, "epochs": rows}, indent=2, ensure_ascii=False))
     return whole
 
 

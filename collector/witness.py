@@ -115,6 +115,29 @@ def _identity(journal: Engine) -> str:
     return str(found or new)
 
 
+def doubts(databases: Databases) -> list[str]:
+    """Why this cannot be the journal that the projections took, a sentence for each; none when it can.
+
+    Raises:
+        StorageError: they cannot be compared now.
+    """
+    table, found = tables.witness, []
+    with stated("service"), reading(databases.service) as connection:
+        rows = connection.execute(sa.select(table.c.projection, table.c.position).order_by(table.c.projection)).all()
+    with stated("journal"), reading(databases.journal) as connection:
+        head = connection.execute(sa.select(sa.func.max(tables.entry.c.position))).scalar() or 0
+    witness = Witness(databases.journal, databases.service)
+    for projection, position in rows:
+        try:
+            witness.check(projection)
+        except Replaced as wrong:
+            found.append(str(wrong))
+        else:
+            if position > head:
+                found.append(f"`{projection}` took entry {position} of the journal, which ends at {head}. {REMEDY}")
+    return found
+
+
 def adopt(databases: Databases) -> tuple[int, int]:
     """Moves all entries of the journal behind what the projections took of another, so that all of them are applied.
 

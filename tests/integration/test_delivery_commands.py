@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from collector import tables
 from collector.database import Databases, open_sqlite
 from collector.deadletter import DeadLetters
+from collector.proof_tables import identity
+from collector.witness import Witness
 from forewarn.signals import block_topic
 from tests import blocks
 from tests.blocks import Script
@@ -58,6 +60,26 @@ def test_verify_says_complete_and_names_a_hole_with_agent_epoch_range_and_time(
     assert (epoch["agent"], epoch["spooled"], epoch["committed"], epoch["walked"]) == ("a1", 9, 9, 6)
     assert [(one["fault"], one["first"], one["last"]) for one in epoch["problems"]] == [("gone", 4, 6)]
     assert json.loads(typed(tmp_path, "verify", "--json", "--from", "2027-01-01").stdout)["complete"] is True
+
+
+def test_verify_proves_nothing_over_a_journal_that_was_cut_or_replaced(opened: Databases, tmp_path: Path) -> None:
+    collector = Collector(opened)
+    script = Script().poll(2)
+    collector.send(script.topic, script.block(1, 2))
+    witness = Witness(opened.journal, opened.service)
+    witness.check("rules")
+    witness.seen("rules", 2, collector.now)
+    assert "Complete" in typed(tmp_path, "verify").stdout
+    for table in (tables.entry, tables.watermark, tables.ingest):
+        with opened.journal.begin() as connection:
+            connection.execute(sa.delete(table))
+    said = typed(tmp_path, "verify", code=1).stdout
+    assert "another journal: `rules` took entry 2 of the journal, which ends at 0. Stop the collector" in said
+    with opened.journal.begin() as connection:
+        connection.execute(sa.update(identity).values(id="another"))
+    told = json.loads(typed(tmp_path, "verify", "--json", code=1).stdout)
+    assert told["complete"] is False
+    assert told["another_journal"][0].startswith("`rules` was made from another journal.")
 
 
 @pytest.mark.parametrize(
