@@ -265,8 +265,10 @@ class SpoolFile:
         return record
 
     def give_up(self, seq: int, why: str) -> None:
-        """Declares one record lost, in place."""
-        self._replace_run(seq, seq, why)
+        """Declares one record lost, in place; a damaged loss with all it stood for. What is no longer here is left alone."""
+        row = self._db.execute("SELECT first FROM record WHERE seq = ?", (seq,)).fetchone()
+        if row is not None:
+            self._replace_run(row[0], seq, why)
 
     def rows(self) -> Iterator[tuple[Record, Shape | None, str, str]]:
         """Every row in order as (record, shape, consent, role); a damaged one as the lost record that declares it."""

@@ -177,3 +177,15 @@ def test_a_spool_that_drains_gives_its_room_back_to_the_disk(tmp_path: Path) -> 
     full = file.stat().st_size
     run(tmp_path, drained)
     assert file.stat().st_size < full / 3
+
+
+def test_a_damaged_loss_is_declared_with_all_it_stood_for(tmp_path: Path) -> None:
+    async def story(one: Spool) -> None:
+        await put(one, *range(20))
+        await one.drop("c-1", "withdrawn")
+        await one.give_up(7, "no longer here")
+        await one._do(lambda: one._epochs.file._db.execute("UPDATE record SET body = x'7b7b'"))
+        records, _ = await everything(one)
+        assert [(one.kind, one.begins, one.seq) for one in records] == [("lost", 1, 20)]
+
+    run(tmp_path, story)
