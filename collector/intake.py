@@ -91,6 +91,9 @@ class Intake:
         self._stopping = threading.Event()
         self._told_of: Known | None = None
         self._greet = False
+        self._connected = False
+        self._deaf = True
+        """Whether the broker was out of reach at some time since the last tick, which then attests nobody's silence."""
         self._trouble = ""
         self._next_tick = monotonic()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
@@ -145,6 +148,8 @@ class Intake:
         return self._acks.published
 
     def _turned(self, state: State) -> None:
+        self._connected = state.connected
+        self._deaf = self._deaf or not state.connected
         if state.connected:
             self._greet = True
             self._inbox.wake()
@@ -213,11 +218,12 @@ class Intake:
             self._next_tick = self._monotonic() + self._pace.tick
             if self.standing.full:
                 return  # A tick would attest a silence of the agents that we hold ourselves.
+            listened, self._deaf = 0 if self._deaf else None, not self._connected
             if self._share is None:
-                self._journal.tick(self._now())
+                self._journal.tick(self._now(), listened)
                 give_again(self._journal, self._now())
             else:
-                give_again(self._journal, self._now(), self._share.tick())
+                give_again(self._journal, self._now(), self._share.tick(listened))
             self._well()
 
     def _greet_all(self) -> None:

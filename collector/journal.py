@@ -245,16 +245,20 @@ class DatabaseJournal:
             keeping.forget(connection, change.forgotten)
         self._append([_entry(position, taken) for position, taken in enumerate(change.taken, head + 1)], head)
 
-    def tick(self, now: int) -> None:
+    def tick(self, now: int, listened: int | None = None) -> None:
         """Commits that time passed.
+
+        Args:
+            now: Unix milliseconds.
+            listened: how many milliseconds before `now` are attested at most; None: as many as a tick can.
 
         Raises:
             StorageError: nothing was committed.
         """
         with stated("journal"), self._engine.begin() as connection:
             head = self._begin(connection, {})
-            connection.execute(sa.insert(tables.entry).values(position=head + 1, arrived=now))
-        self._append([(Entry(head + 1, now, "", "", "", 0, 0, None), 200)], head)
+            connection.execute(sa.insert(tables.entry).values(position=head + 1, arrived=now, listened=listened))
+        self._append([(Entry(head + 1, now, "", "", "", 0, 0, None, listened=listened), 200)], head)
 
     def _begin(self, connection: Connection, before: dict[Spool, int]) -> int:
         """Makes this transaction the only writer, so that positions rise as they are committed."""

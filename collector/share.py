@@ -131,8 +131,11 @@ class Share:
             self._narrow = known, shards, Known(agents, known.consents)
         return self._narrow[2]
 
-    def tick(self) -> list[int]:
+    def tick(self, listened: int | None = None) -> list[int]:
         """Attests that time passed for all shards held; gives those, which the journal's next commit is for.
+
+        Args:
+            listened: how many milliseconds before now are attested at most; None: as many as a tick can.
 
         Raises:
             StorageError: no tick was made.
@@ -141,7 +144,7 @@ class Share:
         fences = {shard: fence for shard, fence in self.fences.items() if held.get(shard) == fence}
         while fences:
             try:
-                self._journal.tick_of(self._now(), fences)
+                self._journal.tick_of(self._now(), fences, listened)
             except Fenced as fenced:
                 self._tenure.lost(fenced.shards)
                 fences = {shard: fence for shard, fence in fences.items() if shard not in fenced.shards}

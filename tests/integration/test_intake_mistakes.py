@@ -41,7 +41,7 @@ def test_a_mistake_of_ours_at_one_block_keeps_it_alone_from_being_taken(
 def test_a_mistake_beside_the_blocks_does_not_end_the_intake(
     collector: Collector, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def tick(now: int) -> None:
+    def tick(now: int, _listened: int | None) -> None:
         raise ZeroDivisionError(now)
 
     monkeypatch.setattr(collector.journal, "tick", tick)
