@@ -16,11 +16,11 @@ import numpy as np
 from sqlalchemy import Engine, Table, insert
 from ulid import ULID
 
-from collector import tables
-from collector.database import Databases, open_sqlite
 from collector.register import Register
 from collector.series.opening import open_store
 from collector.settings import Series
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.rows import storable
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import DeviceKind, Source

@@ -13,17 +13,17 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from collector import memory
-from collector.database import Databases, open_sqlite
-from collector.evaluate import Evaluation
-from collector.intake import Intake, Pace
-from collector.journal import DatabaseJournal
+from collector.evaluation.evaluate import Evaluation
+from collector.evaluation.snapshots import Snapshots
+from collector.intake.intake import Intake, Pace
+from collector.journal.disk import DatabaseJournal
 from collector.opening import rule_texts
-from collector.projections import ENTRIES
+from collector.projections.runner import ENTRIES
 from collector.register import Register
 from collector.series.duck import DuckStore
 from collector.series.projection import SeriesProjection
 from collector.settings import Rules
-from collector.snapshots import Snapshots
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.book import Book
 from forewarn.bus import Handler, State, Watcher
 from forewarn.consent import Consent, document, milliseconds, new_key, sign

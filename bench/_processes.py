@@ -22,8 +22,8 @@ import yaml
 from agent.app import SystemClock
 from agent.delivery.spool import Spool
 from bench._pipeline import values
-from collector.database import Databases, open_sqlite
 from collector.register import Enrolled, Register
+from collector.storage.database import Databases, open_sqlite
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import Source
 from forewarn.wire import Record, Shape

@@ -25,11 +25,11 @@ from bench._fleet import LARGE, Size, fill
 from bench._processes import Running, ending, until
 from collector.api.parts import Parts
 from collector.console import reads
-from collector.database import Databases, open_sqlite
 from collector.opening import rule_texts
 from collector.series.opening import open_store
 from collector.series.store import SeriesStore
 from collector.settings import Rules, Series
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import State
 from collector.tickets.ticket import Search

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from collector.database import open_sqlite
+from collector.storage.database import open_sqlite
 from tests import blocks
 from tests.blocks import Script
 from tests.intakes import Collector

@@ -19,18 +19,19 @@ import psutil
 import sqlalchemy as sa
 
 from bench._pipeline import CAMERA, RECORDER, ROUND, START, Sender, SilentBus, _register
-from collector import memory, tables
-from collector.database import Databases, open_postgres
-from collector.intake import Intake, Pace
-from collector.lane import MakeEngine
-from collector.lanes import LaneProjection, LaneRunner
-from collector.leases import Leases
+from collector import memory
+from collector.evaluation.lane import MakeEngine
+from collector.evaluation.shard_rules import ShardRules
+from collector.intake.intake import Intake, Pace
+from collector.journal.shared import SharedJournal
 from collector.opening import rule_texts
+from collector.projections.lanes import LaneProjection, LaneRunner
 from collector.register import Register
+from collector.series.shards import ShardSeries
 from collector.settings import Rules
-from collector.shard_rules import ShardRules
-from collector.shard_series import ShardSeries
-from collector.shared_journal import SharedJournal
+from collector.shards.leases import Leases
+from collector.storage import tables
+from collector.storage.database import Databases, open_postgres
 from collector.tickets.book import Book
 from forewarn.wire import SHARDS, Shape
 from rules.engine import Engine

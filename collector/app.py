@@ -20,15 +20,15 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.types import ASGIApp
 from ulid import ULID
 
-from collector import costs, memory, metrics, proofs
+from collector import memory, metrics
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import PortTaken, Server, bound
 from collector.checks import Needed, checks
 from collector.clock import SystemClock
-from collector.database import StorageError
-from collector.entrance import Entrance, Occupied, enter, refuse_to_be_alone
+from collector.evaluation import costs
 from collector.ingest import Adapters, Around, Ingest, alone, shared
+from collector.journal import proofs
 from collector.notify import outbox
 from collector.notify.outbox import Outbox, Sender
 from collector.opening import open_databases, open_notifiers, rule_texts
@@ -36,6 +36,8 @@ from collector.register import Register
 from collector.series.opening import open_store
 from collector.series.store import StoreError
 from collector.settings import Role, Settings
+from collector.shards.entrance import Entrance, Occupied, enter, refuse_to_be_alone
+from collector.storage.database import StorageError
 from collector.tickets.book import Book
 from forewarn import telemetry
 from forewarn.bus import Bus, BusError

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collector.api.parts import Check
-from collector.database import StorageError, reading, stated
-from collector.projections import Progress
+from collector.projections.runner import Progress
 from collector.series.store import SeriesStore
+from collector.storage.database import StorageError, reading, stated
 from forewarn.bus import Bus
 
 

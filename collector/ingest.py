@@ -7,33 +7,34 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from collector import shard_rules, shard_series
 from collector.clock import Clock
-from collector.costs import Meter
-from collector.database import Databases
-from collector.deadletter import DeadLetters
-from collector.entrance import Entrance
-from collector.evaluate import Evaluation
-from collector.intake import Intake, Pace
-from collector.journal import DatabaseJournal
-from collector.lane import MakeEngine
-from collector.lanes import LaneRunner
-from collector.leases import Leases, member_name
+from collector.evaluation import shard_rules
+from collector.evaluation.costs import Meter
+from collector.evaluation.evaluate import Evaluation
+from collector.evaluation.lane import MakeEngine
+from collector.evaluation.shard_rules import ShardRules
+from collector.evaluation.snapshots import Snapshots
+from collector.intake.intake import Intake, Pace
+from collector.intake.presences import PresenceBook
+from collector.journal.deadletter import DeadLetters
+from collector.journal.disk import DatabaseJournal
+from collector.journal.room import FOREVER, Room, measure_of
+from collector.journal.shared import SharedJournal
+from collector.journal.witness import Witness
 from collector.notify.notifier import Notifier
-from collector.presences import PresenceBook
-from collector.projections import Projections, Runner
+from collector.projections.lanes import LaneRunner
+from collector.projections.runner import Projections, Runner
 from collector.register import Register
-from collector.room import FOREVER, Room, measure_of
+from collector.series import shards
 from collector.series.projection import SeriesProjection
+from collector.series.shards import ShardSeries
 from collector.series.store import SeriesStore, SharedStore
 from collector.settings import Settings
-from collector.shard_rules import ShardRules
-from collector.shard_series import ShardSeries
-from collector.shards import parsed
-from collector.shared_journal import SharedJournal
-from collector.snapshots import Snapshots
+from collector.shard_names import parsed
+from collector.shards.entrance import Entrance
+from collector.shards.leases import Leases, member_name
+from collector.storage.database import Databases
 from collector.tickets.book import Book
-from collector.witness import Witness
 from forewarn.bus import Bus
 from rules.engine import Engine
 from rules.ruleset import Ruleset
@@ -201,7 +202,7 @@ def shared(around: Around) -> Ingest:
         letters=letters,
         room=room,
         presences=_presences(around),
-        needed_after=lambda: min(shard_rules.needed_after(databases), shard_series.needed_after(databases.service)),
+        needed_after=lambda: min(shard_rules.needed_after(databases), shards.needed_after(databases.service)),
         trouble=lambda: leases.trouble() or intake.trouble(),
         parts=[Part(leases.start, leases.leave), *_in_order(projections, intake, adapters.bus)],
     )

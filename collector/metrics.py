@@ -19,10 +19,10 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from collector import proof_tables, tables
 from collector.api.parts import Check
-from collector.costs import kept
-from collector.database import reading
+from collector.evaluation.costs import kept
+from collector.storage import proof_tables, tables
+from collector.storage.database import reading
 from collector.tickets.precision import Tally, precisions
 
 _DAY_MS = 86_400_000

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import rules
-from collector.database import Databases, open_postgres, open_sqlite
 from collector.notify.notifier import Notifier
 from collector.settings import Notices, Rules, Settings
+from collector.storage.database import Databases, open_postgres, open_sqlite
 from forewarn.settings import Mark, SettingError, Wrong
 
 

@@ -26,8 +26,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from ulid import ULID
 
-from collector import broker_files, tables
-from collector.database import Databases, reading, stated
+from collector import broker_files
+from collector.storage import tables
+from collector.storage.database import Databases, reading, stated
 from forewarn.consent import Consent, ConsentError, document, parse, verified
 from forewarn.signals import derive
 from forewarn.wire import SHARDS

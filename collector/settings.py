@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from collector.shards import parsed
+from collector.shard_names import parsed
 from forewarn.bus import Broker
 from forewarn.sample import STANDS
 from forewarn.settings import Duration, Secret, Size, read_file

@@ -14,7 +14,7 @@ from forewarn.vocabulary import nearest
 _FACES = {
     "agent": ("agent.commands", "poll devices on the customer's site and deliver what was read"),
     "collector": ("collector.commands", "take records in, evaluate rules, work tickets"),
-    "rules": ("collector.rule_commands", "check, test and explain rules"),
+    "rules": ("collector.commands.rules", "check, test and explain rules"),
     "doctor": ("forewarn.doctor.commands", "look at what is set up here, and say what to do about what is not well"),
     "demo": ("forewarn.demo.commands", "show it all on this machine: a simulated site, the first forecast ticket"),
 }

@@ -12,15 +12,15 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
-from collector import tables
 from collector.api.application import application
 from collector.api.parts import Check, Parts
 from collector.api.server import Server, bound
-from collector.database import Databases
 from collector.metrics import Figures, Gauges, registry
 from collector.opening import rule_texts
 from collector.series.memory import MemoryStore
 from collector.settings import Rules
+from collector.storage import tables
+from collector.storage.database import Databases
 from collector.tickets.book import Book
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from collector.database import Databases
 from collector.register import Enrolled, Register
+from collector.storage.database import Databases
 from forewarn.consent import Consent, document, milliseconds, new_key, sign
 from forewarn.signals import block_topic
 from forewarn.vocabulary import DeviceKind, Source

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.database import Databases, open_postgres, open_sqlite
+from collector.storage.database import Databases, open_postgres, open_sqlite
 from tests import servers
 from tests.budget import pytest_terminal_summary
 

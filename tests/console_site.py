@@ -18,14 +18,15 @@ import numpy as np
 import yaml
 from sqlalchemy import insert
 
-from collector import tables, unwatched
-from collector.database import Databases, open_sqlite
+from collector.evaluation import unwatched
+from collector.evaluation.unwatched import Said
 from collector.opening import rule_texts
 from collector.register import Register
 from collector.series.opening import open_store
 from collector.settings import Rules, Series
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.book import Book
-from collector.unwatched import Said
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Shape, TableShape

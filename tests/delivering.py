@@ -17,10 +17,10 @@ from agent.delivery.presence import Presences
 from agent.delivery.spool import Spool
 from agent.delivery.uplink import Identity, Tempo, Uplink
 from agent.guard import Guard
-from collector.database import open_sqlite
-from collector.intake import Intake
-from collector.journal import DatabaseJournal
+from collector.intake.intake import Intake
+from collector.journal.disk import DatabaseJournal
 from collector.register import Register
+from collector.storage.database import open_sqlite
 from forewarn import consent as consents
 from forewarn import signals
 from forewarn.bus import Backoff, Broker, Node

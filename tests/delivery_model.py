@@ -29,10 +29,10 @@ from agent.delivery.presence import Presences
 from agent.delivery.spool import Spool
 from agent.delivery.uplink import Identity, Tempo, Uplink
 from agent.guard import Guard
-from collector.database import open_sqlite
-from collector.intake import Intake, Pace
-from collector.journal import Change, DatabaseJournal
+from collector.intake.intake import Intake, Pace
+from collector.journal.disk import Change, DatabaseJournal
 from collector.register import Register
+from collector.storage.database import open_sqlite
 from forewarn import signals, wire
 from forewarn.bus import Handler, Message, Offline, State, Watcher, fits
 from forewarn.consent import document

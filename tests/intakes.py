@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases, reading
-from collector.intake import Intake, Pace
-from collector.journal import Counters, DatabaseJournal
+from collector.intake.intake import Intake, Pace
+from collector.journal.disk import Counters, DatabaseJournal
 from collector.register import Register
+from collector.storage import tables
+from collector.storage.database import Databases, reading
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.signals import Ack, peek_ack
 from tests.blocks import NOW

@@ -1,10 +1,10 @@
-"""A journal in memory and the blocks in it, for tests of what reads journals; the real one is `collector.journal`."""
+"""A journal in memory and the blocks in it, for tests of what reads journals; the real one is `collector.journal.disk`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.entry import Entry
+from collector.journal.entry import Entry
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Block, Received, Record, Shape, TableShape
 from tests.findings import START

@@ -18,9 +18,9 @@ from bench._chaos.bus import WrappedBus
 from bench._chaos.gate import COMMITTED, WRITTEN, Gate
 from collector import memory
 from collector.app import Collector, build, opened
-from collector.database import StorageError
 from collector.series.store import Points, SeriesKey, SeriesStore
 from collector.settings import Settings, load
+from collector.storage.database import StorageError
 from forewarn import telemetry
 from forewarn.bus import Bus
 from rules.samples import Batch

@@ -14,8 +14,8 @@ from bench._chaos.agent import Promise
 from bench._chaos.programs import asked
 from bench._chaos.script import PREFIX
 from bench._chaos.site import Site
-from collector.database import open_postgres
-from collector.journal import DatabaseJournal
+from collector.journal.disk import DatabaseJournal
+from collector.storage.database import open_postgres
 from forewarn.wire import Record, Shape
 
 

@@ -17,8 +17,8 @@ from bench._chaos import programs, script
 from bench._chaos.agent import TAP, Plan, Promise, promises
 from bench._chaos.gate import Gates, until
 from bench._chaos.programs import Program, free_port
-from collector.database import open_postgres
 from collector.register import Register
+from collector.storage.database import open_postgres
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import Source
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import Select, func, select, tuple_
 
-from collector import tables
 from collector.api.parts import After, Filter, Limit, Name, Page, Parts, Use
 from collector.api.problems import NotFound, described
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 
 router = APIRouter(tags=["fleet"])
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import RowMapping, select
 
-from collector import tables
 from collector.api.parts import LATEST, After, Filter, Limit, Name, Page, Parts, Use
 from collector.api.problems import NotFound, described
-from collector.database import reading
-from collector.deadletter import DeadLetters
-from collector.presences import presences_of
-from collector.proofs import newest
+from collector.intake.presences import presences_of
+from collector.journal.deadletter import DeadLetters
+from collector.journal.proofs import newest
+from collector.storage import tables
+from collector.storage.database import reading
 
 router = APIRouter(tags=["ingest"])
 

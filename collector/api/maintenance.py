@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from collector import tables
 from collector.api.door import Actor
 from collector.api.parts import NO_NUL, After, Limit, Name, Page, Parts, Use
 from collector.api.problems import Conflict, NotFound, described
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets import maintenance as shape
 from collector.tickets.lifecycle import Fate, State
 from collector.tickets.maintenance import LONGEST, MINUTE, SHORTEST, Refused, Unknown

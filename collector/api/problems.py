@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from collector.database import StorageError
 from collector.series.store import StoreError
+from collector.storage.database import StorageError
 from collector.tickets.ticket import NotAllowed, TicketError, Unknown
 
 MEDIA = "application/problem+json"

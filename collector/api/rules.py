@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from collector.api.parts import After, Limit, Name, Page, Parts, Use
 from collector.api.problems import NotFound, described
-from collector.costs import RuleCost, kept, shares
+from collector.evaluation.costs import RuleCost, kept, shares
 from collector.tickets.precision import Precision, Tally, precisions
 from rules import ruleset
 from rules.engine import Engine

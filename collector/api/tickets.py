@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from collector import tables
 from collector.api.door import Actor
 from collector.api.parts import NO_NUL, After, Filter, Limit, Name, Page, Parts, Text, Use, Words
 from collector.api.problems import NotFound, described
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets import ticket as shape
 from collector.tickets.lifecycle import Kind, State
 from rules.explain import explained

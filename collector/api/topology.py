@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from collector import tables
 from collector.api.parts import Name, Use
 from collector.api.problems import NotFound, described
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.topology import Branch, Device, Standing, What, topology
 from forewarn.vocabulary import LINKS
 

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from collector import tables, unwatched
 from collector.api.parts import Name, Use
 from collector.api.problems import NotFound, described
-from collector.database import reading
+from collector.evaluation import unwatched
+from collector.storage import tables
+from collector.storage.database import reading
 
 router = APIRouter(tags=["fleet"])
 

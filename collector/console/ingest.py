@@ -16,7 +16,7 @@ from collector.console.listing import Cell, Column, Listing, Row, listed
 from collector.console.troubles import part_told, refusal_told, trouble_told
 from collector.console.units import lasting, measured
 from collector.console.visit import Unanswered, Visit
-from collector.deadletter import DeadLetters, Letter
+from collector.journal.deadletter import DeadLetters, Letter
 
 _AGAIN_SECONDS = 10
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
-from collector import happenings, tables, unwatched
 from collector.api.ingest import Ingest, delivery
 from collector.api.parts import Parts
-from collector.database import reading
+from collector.evaluation import happenings, unwatched
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets.lifecycle import State
 from collector.tickets.ticket import Search, Ticket
 from forewarn.consent import Consent, ConsentError, parse

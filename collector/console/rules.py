@@ -14,7 +14,7 @@ from collector.console.labels import table_label
 from collector.console.listing import Cell, Column, Listing, Row
 from collector.console.units import measured
 from collector.console.visit import Unanswered, Visit
-from collector.costs import STALE_MS
+from collector.evaluation.costs import STALE_MS
 from collector.tickets.precision import Precision, Standing, Tally
 from forewarn.vocabulary import DeviceKind
 from rules.ruleset import Rule

@@ -25,8 +25,8 @@ from collector.api.parts import Parts
 from collector.console.sessions import Sessions, cookie
 from collector.console.units import shown
 from collector.console.words import LANGUAGES, Say
-from collector.database import StorageError
 from collector.series.store import StoreError
+from collector.storage.database import StorageError
 from rules.ruleset import Ruleset
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from sqlalchemy import Engine, NullPool, create_engine, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector import tables
-from collector.database import Schema, schema
 from collector.settings import Settings
+from collector.storage import tables
+from collector.storage.database import Schema, schema
 from forewarn.doctor.diagnosis import Diagnosis, amount, fail, ok, warn
 from forewarn.doctor.machine import there
 

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector import tables
 from collector.doctor.databases import Opened
+from collector.storage import tables
 from forewarn import wire
 from forewarn.consent import ConsentError, instant, parse
 from forewarn.doctor.diagnosis import Diagnosis, listed, ok, span, warn

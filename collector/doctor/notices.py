@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.database import StorageError
 from collector.doctor.databases import Opened
 from collector.notify.notifier import NotifyError
 from collector.notify.outbox import Sender
 from collector.notify.smtp import SmtpNotifier
 from collector.settings import Settings, Smtp, Webhook
+from collector.storage.database import StorageError
 from forewarn.doctor.diagnosis import Diagnosis, fail, ok, span, warn
 from forewarn.doctor.reach import Unreached, certificate, reach
 

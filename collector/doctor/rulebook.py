@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector import tables
 from collector.doctor.databases import Opened
 from collector.opening import rule_texts
 from collector.settings import Settings
+from collector.storage import tables
 from forewarn.doctor.diagnosis import Diagnosis, Progress, fail, listed, mistakes, ok, warn
 from forewarn.settings import SettingError
 from rules.ruleset import Ruleset, ruleset

@@ -35,10 +35,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from ulid import ULID
 
-from collector import tables
-from collector.database import reading, stated
 from collector.notify.compose import bodies, titles
 from collector.notify.notifier import Notice, Notifier, NotifyError
+from collector.storage import tables
+from collector.storage.database import reading, stated
 from collector.tickets.lifecycle import Kind
 from collector.tickets.ticket import Ticket
 from forewarn.telemetry import Log

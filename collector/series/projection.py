@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.batching import to_batches
-from collector.entry import Entry, Unable
+from collector.journal.batching import to_batches
+from collector.journal.entry import Entry, Unable
 from collector.series.lines import tag
 from collector.series.store import Refused, Sink
 from forewarn.telemetry import Log

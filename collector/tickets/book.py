@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
-from collector import tables
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets import cursors, holding, rows
 from collector.tickets.holding import Holding, Moment
 from collector.tickets.lifecycle import (

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.tables import cursor
+from collector.storage.tables import cursor
 
 _c = cursor.c
 _MOVE = update(cursor).where(_c.projection == bindparam("of")).values(position=bindparam("to"))

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from collector import tables
-from collector.database import upsert
+from collector.storage import tables
+from collector.storage.database import upsert
 from collector.tickets import rows
 from collector.tickets.lifecycle import SYSTEM, Fate, Kind, State, let_go
 from collector.tickets.maintenance import Maintenance, changed, covering, locked, unsettled

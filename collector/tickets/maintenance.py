@@ -22,8 +22,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, Select, bindparam, case, func, insert, or_, select, update
 from ulid import ULID
 
-from collector import tables
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets.lifecycle import Fate, Kind, State
 from collector.tickets.rows import clean
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Engine, and_, bindparam, case, func, select
 
-from collector import tables
-from collector.database import reading
+from collector.storage import tables
+from collector.storage.database import reading
 from collector.tickets.lifecycle import State
 
 RECENT_MS = 90 * 86_400_000

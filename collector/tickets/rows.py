@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, insert, literal_column, select, update
 
-from collector import tables
+from collector.storage import tables
 from collector.tickets.lifecycle import Standing, State
 from collector.tickets.ticket import Event, Fault, Ticket, Unknown, event_of, ticket_of
 from rules.finding import Finding, Reason

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, or_
 
-from collector import tables
+from collector.storage import tables
 from collector.tickets.ticket import Search
 
 _t = tables.ticket

@@ -22,8 +22,8 @@ import typer
 from rich.console import Console
 
 from agent.delivery.spool import SpoolError
-from collector.database import StorageError
 from collector.series.store import StoreError
+from collector.storage.database import StorageError
 from forewarn.demo import BEGUN
 from forewarn.demo.children import Ended
 from forewarn.demo.free import Taken

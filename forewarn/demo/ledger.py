@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from collector.journal import DatabaseJournal
+from collector.journal.disk import DatabaseJournal
 from collector.opening import open_databases
 from collector.series.audit import Counted, counted
 from collector.series.opening import open_store

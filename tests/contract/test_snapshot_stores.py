@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector.database import Databases, open_sqlite
-from collector.lease_tables import snapshot, snapshot_part
-from collector.leases import Fenced
-from collector.shard_snapshots import ShardSnapshots
-from collector.snapshots import NotKept, Snapshot, Snapshots, SnapshotStore
+from collector.evaluation.shard_snapshots import ShardSnapshots
+from collector.evaluation.snapshots import NotKept, Snapshot, Snapshots, SnapshotStore
+from collector.shards.leases import Fenced
+from collector.storage.database import Databases, open_sqlite
+from collector.storage.lease_tables import snapshot, snapshot_part
 
 NEWEST = 10**9
 Open = Callable[[], SnapshotStore]
@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Open
     if request.param == "sqlite":
         databases = open_sqlite(tmp_path)
     else:
-        from collector.database import open_postgres
+        from collector.storage.database import open_postgres
         from tests.servers import new_database
 
         databases = open_postgres(new_database(request.getfixturevalue("postgres_server")))

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import httpx
 import yaml
 
-from collector.database import open_postgres, open_sqlite
 from collector.register import Register
+from collector.storage.database import open_postgres, open_sqlite
 from forewarn import signals
 from forewarn.bus import Broker, Offline
 from forewarn.bus.mqtt import MqttBus

@@ -16,13 +16,13 @@ import psycopg
 import sqlalchemy as sa
 import yaml
 
-from collector import tables
-from collector.database import Databases, open_postgres, open_sqlite
-from collector.evaluate import Evaluation
-from collector.journal import DatabaseJournal
+from collector.evaluation.evaluate import Evaluation
+from collector.evaluation.snapshots import Snapshots
+from collector.journal.disk import DatabaseJournal
 from collector.opening import rule_texts
 from collector.settings import Rules
-from collector.snapshots import Snapshots
+from collector.storage import tables
+from collector.storage.database import Databases, open_postgres, open_sqlite
 from collector.tickets.book import Book
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import Source

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector.database import open_sqlite
-from collector.proof_tables import dead_letter, presence, proof
+from collector.storage.database import open_sqlite
+from collector.storage.proof_tables import dead_letter, presence, proof
 from tests.console_site import Shown, running
 from tests.e2e.browser import browser
 

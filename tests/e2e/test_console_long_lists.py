@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.database import open_sqlite
 from collector.register import Register
+from collector.storage.database import open_sqlite
 from tests.console_site import Shown, running
 from tests.e2e.browser import Browser
 

@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from collector.database import open_sqlite
+from collector.storage.database import open_sqlite
 from collector.tickets.book import Book
 from rules.finding import Finding, Turn
 from tests.console_site import Shown

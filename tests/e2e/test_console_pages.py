@@ -10,8 +10,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from collector.database import open_sqlite
 from collector.register import Register
+from collector.storage.database import open_sqlite
 from tests.console_site import Shown
 from tests.e2e.browser import Browser, browser
 

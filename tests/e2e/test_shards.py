@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from collector.database import open_postgres
+from collector.storage.database import open_postgres
 from tests.e2e.collector_run import Run, until
 from tests.e2e.sharing import Delivery, Sharing, journalled, level, sharing, stored, tickets_in, undisturbed
 

@@ -23,8 +23,8 @@ import yaml
 
 from agent.app import SystemClock
 from agent.delivery.spool import Spool
-from collector.database import open_sqlite
-from collector.journal import DatabaseJournal
+from collector.journal.disk import DatabaseJournal
+from collector.storage.database import open_sqlite
 from forewarn.consent import Consent, document, instant, new_key, sign
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Record, Shape, TableShape

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.database import open_postgres, open_sqlite
+from collector.storage.database import open_postgres, open_sqlite
 from tests import api_parts, servers
 
 

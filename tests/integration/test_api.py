@@ -10,10 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
-from collector import tables
 from collector.api.application import application, routes
 from collector.api.parts import Check
 from collector.api.server import Server, bound
+from collector.storage import tables
 from rules.finding import Evidence, Finding, Reason, Turn
 from tests import api_parts
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.database import open_sqlite
+from collector.storage.database import open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.holding import Moment
 from rules.finding import Turn

@@ -6,8 +6,8 @@ import httpx
 import msgspec
 import pytest
 
-from collector import costs
-from collector.costs import RuleCost
+from collector.evaluation import costs
+from collector.evaluation.costs import RuleCost
 from tests import api_parts
 from tests.findings import finding
 

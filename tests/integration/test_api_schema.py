@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from collector.api.application import application, routes
 from collector.api.server import Server, bound
-from collector.database import open_sqlite
+from collector.storage.database import open_sqlite
 from tests import api_parts
 
 TOKEN = {"Authorization": f"Bearer {api_parts.TOKEN}"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from collector import tables
-from collector.database import Databases
+from collector.storage import tables
+from collector.storage.database import Databases
 from tests import api_parts
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.database import Databases
-from collector.entry import Entry
-from collector.projections import Projections, Runner
+from collector.journal.entry import Entry
+from collector.projections.runner import Projections, Runner
 from collector.series.memory import MemoryStore
 from collector.series.projection import SeriesProjection
 from collector.series.store import Unavailable
+from collector.storage.database import Databases
 from forewarn.bus import Backoff
 from rules.samples import Batch
 from tests import blocks

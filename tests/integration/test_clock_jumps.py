@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.database import open_sqlite
+from collector.storage.database import open_sqlite
 from tests.findings import HOUR, START
 from tests.integration.test_evaluate import World, real
 from tests.journals import Journal, poll

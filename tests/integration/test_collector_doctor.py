@@ -15,13 +15,14 @@ import pytest
 import yaml
 from sqlalchemy import insert, text
 
-from collector import broker_files, tables
-from collector.database import Databases, open_postgres, open_sqlite
+from collector import broker_files
 from collector.doctor.look import look
 from collector.notify.outbox import Outbox
 from collector.register import Register
 from collector.series.influx import InfluxStore
 from collector.settings import Influxdb
+from collector.storage import tables
+from collector.storage.database import Databases, open_postgres, open_sqlite
 from collector.tickets.book import Book
 from forewarn.consent import document, instant
 from forewarn.settings import Secret
@@ -408,7 +409,9 @@ def test_agents_that_need_somebody_are_named_by_what_is_the_matter(house: House)
     found.well("agents", "2 of 5 heard and taken")
     found.warns("agents", "1 never heard: never", "`forewarn agent run`")
     found.warns("agents", "1 silent: gone (2 h)", "the site's line")
-    found.warns("agents", "1 held for unknown_consent: consent `c-9` is not registered: held", "add-consent consent.json")
+    found.warns(
+        "agents", "1 held for unknown_consent: consent `c-9` is not registered: held", "add-consent consent.json"
+    )
     found.warns("agents", "1 with a wrong clock: fast (7 min ahead)", "NTP")
     found.warns("consents", "none in force for s2", "the customer signs one")
     found.warns("consents", "end within 30 days: s1 (", "sign the next one")

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from collector import lease_tables, proof_tables, tables
-from collector.database import Databases, Full, Unreachable, open_postgres, open_sqlite, reading, stated, upsert
+from collector.storage import lease_tables, proof_tables, tables
+from collector.storage.database import Databases, Full, Unreachable, open_postgres, open_sqlite, reading, stated, upsert
 from tests.servers import free_port, new_database
 
 

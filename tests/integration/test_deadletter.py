@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from collector.database import Databases
-from collector.deadletter import DeadLetters, NoSuchLetter, give_again
-from collector.entry import Entry
+from collector.journal.deadletter import DeadLetters, NoSuchLetter, give_again
+from collector.journal.entry import Entry
 from collector.series.memory import MemoryStore
 from collector.series.projection import SeriesProjection
 from collector.series.store import Refused
+from collector.storage.database import Databases
 from forewarn.signals import block_topic
 from rules.samples import Batch
 from tests import blocks
@@ -172,7 +172,7 @@ def test_old_letters_are_forgotten(collector: Collector, letters: DeadLetters) -
 def test_the_newest_thousand_are_kept(
     collector: Collector, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.deadletter.LETTERS", 3)
+    monkeypatch.setattr("collector.journal.disk.deadletter.LETTERS", 3)
     script = Script().poll(5)
     collector.send(script.topic, *(script.block(seq, seq) for seq in range(1, 6)))
     for entry in entries(collector):

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases, open_sqlite
-from collector.deadletter import DeadLetters
-from collector.proof_tables import identity
-from collector.witness import Witness
+from collector.journal.deadletter import DeadLetters
+from collector.journal.witness import Witness
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
+from collector.storage.proof_tables import identity
 from forewarn.signals import block_topic
 from tests import blocks
 from tests.blocks import Script

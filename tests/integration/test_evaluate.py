@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from collector import devices as devices_module
-from collector import happenings, tables
-from collector import snapshots as snapshots_module
-from collector.database import Databases, open_sqlite
-from collector.evaluate import Evaluation
+from collector.evaluation import devices as devices_module
+from collector.evaluation import happenings
+from collector.evaluation import snapshots as snapshots_module
+from collector.evaluation.evaluate import Evaluation
+from collector.evaluation.snapshots import Snapshots
 from collector.notify.outbox import Outbox
-from collector.snapshots import Snapshots
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import State, Verdict
 from rules.engine import Engine

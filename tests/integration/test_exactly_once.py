@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.database import Databases, open_sqlite
-from collector.intake import Intake, Pace
-from collector.journal import DatabaseJournal
+from collector.intake.intake import Intake, Pace
+from collector.journal.disk import DatabaseJournal
 from collector.register import Register
+from collector.storage.database import Databases, open_sqlite
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from tests import blocks
 from tests.blocks import NOW, Script

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from collector import database, tables
-from collector.database import Databases, open_postgres, open_sqlite
+from collector.storage import database, tables
+from collector.storage.database import Databases, open_postgres, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import SYSTEM, Refusal, State, Verdict
 from collector.tickets.maintenance import Maintenances

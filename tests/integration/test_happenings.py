@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from collector import happenings
 from collector.console.events import told
 from collector.console.words import Say
-from collector.database import Databases, reading
+from collector.evaluation import happenings
+from collector.storage.database import Databases, reading
 from rules.samples import Batch, Device, Happened
 
 REPLACED = {"event": "device replaced", "what": "serial", "before": "A1", "after": "B2"}

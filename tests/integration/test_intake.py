@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector.database import Databases, open_sqlite
-from collector.intake import Pace
+from collector.intake.intake import Pace
 from collector.register import Register
+from collector.storage.database import Databases, open_sqlite
 from forewarn.consent import document
 from forewarn.signals import ack_topic, block_topic, derive, open_ack, peek_ack
 from forewarn.vocabulary import DeviceKind, Source

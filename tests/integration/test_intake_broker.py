@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from collector.database import Databases
-from collector.intake import Intake
-from collector.journal import DatabaseJournal
+from collector.intake.intake import Intake
+from collector.journal.disk import DatabaseJournal
 from collector.register import Register
+from collector.storage.database import Databases
 from forewarn.bus import Backoff, Broker, Done
 from forewarn.bus.mqtt import MqttBus
 from forewarn.signals import Ack, ack_topic, derive, open_ack

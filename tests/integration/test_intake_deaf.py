@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from collector.database import Databases
+from collector.storage.database import Databases
 from tests.intakes import FAST, Collector
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from collector.database import open_sqlite
-from collector.inbox import ROOM
+from collector.intake.inbox import ROOM
+from collector.storage.database import open_sqlite
 from forewarn.signals import peek_ack
 from forewarn.wire import Record
 from tests import blocks

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collector import sitting
-from collector.journal import Mark
-from collector.judgement import Case, Outcome
+from collector.intake import sitting
+from collector.intake.judgement import Case, Outcome
+from collector.journal.disk import Mark
 from collector.register import Register
 from forewarn.signals import ack_topic
 from forewarn.wire import Received

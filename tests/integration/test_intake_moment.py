@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.database import Databases
 from collector.register import Register
+from collector.storage.database import Databases
 from forewarn.consent import document
 from tests import blocks
 from tests.blocks import Script

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.batching import to_batches
-from collector.database import Databases, Unreachable, open_postgres, open_sqlite, reading
-from collector.journal import Aside, Change, Counters, DatabaseJournal, Mark, Outrun, Taken
+from collector.journal.batching import to_batches
+from collector.journal.disk import Aside, Change, Counters, DatabaseJournal, Mark, Outrun, Taken
+from collector.storage import tables
+from collector.storage.database import Databases, Unreachable, open_postgres, open_sqlite, reading
 from forewarn.wire import unpack
 from tests.blocks import NOW, Script
 from tests.servers import new_database
@@ -125,7 +125,7 @@ def test_a_large_read_is_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
     databases.migrate()
     journal = DatabaseJournal(databases)
     fill(journal, Script().poll(50), 10)
-    monkeypatch.setattr("collector.journal.READ_BYTES", 20_000)
+    monkeypatch.setattr("collector.journal.disk.READ_BYTES", 20_000)
     got: list[int] = []
     while got[-1:] != [20]:
         entries = journal.read(got[-1] if got else 0, 1000)

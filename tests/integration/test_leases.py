@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from collector.database import Databases, open_postgres
-from collector.lease_tables import lease, member
-from collector.leases import Fenced, Leases, limit_idle
-from collector.shards import parsed, shown
+from collector.shard_names import parsed, shown
+from collector.shards.leases import Fenced, Leases, limit_idle
+from collector.storage.database import Databases, open_postgres
+from collector.storage.lease_tables import lease, member
 from tests.agents import until
 from tests.servers import new_database
 
@@ -199,7 +199,8 @@ def test_a_transaction_nobody_goes_on_with_is_ended_by_the_database(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "collector.leases._LIMIT_IDLE", sa.text("SELECT set_config('idle_in_transaction_session_timeout', '50', true)")
+        "collector.shard_names.leases._LIMIT_IDLE",
+        sa.text("SELECT set_config('idle_in_transaction_session_timeout', '50', true)"),
     )
     asked = threading.Event()
     with databases.journal.connect() as stuck:

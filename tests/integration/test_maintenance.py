@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select, update
 
-from collector import tables
-from collector.database import Databases
 from collector.notify.memory import Shelf
 from collector.notify.outbox import Outbox, Sender
+from collector.storage import tables
+from collector.storage.database import Databases
 from collector.tickets.book import Book
 from collector.tickets.holding import LAGGING, WAIT, Holding, Moment
 from collector.tickets.lifecycle import SYSTEM, Fate, Kind, State

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import insert, select
 
-from collector import devices as devices_module
-from collector import tables
-from collector.database import Databases, open_sqlite
+from collector.evaluation import devices as devices_module
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.holding import Holding
 from tests.findings import START
 from tests.integration.test_evaluate import Crash, Saboteur, World, eventful, filled, real

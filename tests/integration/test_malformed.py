@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collector.database import Databases
+from collector.storage.database import Databases
 from forewarn.wire import Reason
 from tests import blocks
 from tests.blocks import Script

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases, open_sqlite
-from collector.proof_tables import proof
-from collector.verify import Account, verify
+from collector.intake.verify import Account, verify
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
+from collector.storage.proof_tables import proof
 from tests.integration.test_overflow import Line
 
 HOUR = 3600.0
@@ -28,7 +28,7 @@ def databases(tmp_path: Path) -> Iterator[Databases]:
 
 @pytest.fixture
 def line(tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    monkeypatch.setattr("collector.acks.INTERVAL", 0.02)
+    monkeypatch.setattr("collector.intake.acks.INTERVAL", 0.02)
     one = Line(tmp_path, databases)
     yield one
     one.bus.close()

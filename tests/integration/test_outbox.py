@@ -11,11 +11,11 @@ import time
 import pytest
 from sqlalchemy import select
 
-from collector import tables
-from collector.database import Databases, open_sqlite
 from collector.notify import outbox
 from collector.notify.memory import Shelf
 from collector.notify.outbox import GIVE_UP_AFTER, HELD_AT_MOST, Outbox, Sender, delay, netted
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.holding import LAGGING
 from collector.tickets.lifecycle import Kind

@@ -15,11 +15,11 @@ from agent.delivery.presence import Presences
 from agent.delivery.spool import Spool
 from agent.delivery.uplink import Uplink
 from agent.guard import Guard
-from collector.database import Databases, open_sqlite
-from collector.entry import Entry
-from collector.intake import Intake, Pace
-from collector.journal import DatabaseJournal
+from collector.intake.intake import Intake, Pace
+from collector.journal.disk import DatabaseJournal
+from collector.journal.entry import Entry
 from collector.register import Register
+from collector.storage.database import Databases, open_sqlite
 from forewarn import signals
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.consent import document, new_key

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collector.database import Databases, StorageError
-from collector.presences import PresenceBook, presences_of
+from collector.intake.presences import PresenceBook, presences_of
 from collector.register import Register
+from collector.storage.database import Databases, StorageError
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.manifest import Manifest
 from forewarn.signals import Presence, presence_topic, seal_presence
@@ -99,7 +99,7 @@ def test_what_is_no_presence_is_counted(heard: Heard, topic: str, payload: bytes
 
 
 def test_made_up_names_do_not_fill_the_memory(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.presences.MOST", 10)
+    monkeypatch.setattr("collector.intake.intake.presences.MOST", 10)
     for number in range(50):
         heard.say("online", 1, agent=f"x{number}")
     assert len(heard.book._heard) == 10

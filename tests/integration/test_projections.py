@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from collector.database import Databases
-from collector.entry import Entry
-from collector.journal import DatabaseJournal
-from collector.projections import Projections, Runner
+from collector.journal.disk import DatabaseJournal
+from collector.journal.entry import Entry
+from collector.projections.runner import Projections, Runner
+from collector.storage.database import Databases
 from forewarn.bus import Backoff
 
 QUICK = Backoff(0.01, 0.05)
@@ -82,7 +82,7 @@ def test_a_projection_that_fails_keeps_nobody_waiting_and_gets_the_same_again(
     wait(lambda: ill.kept == [1, 2, 3])
     wait(lambda: running.progress()[1].error == "")
     running.stop()
-    said = [record.message for record in caplog.records if record.name == "collector.projections"]
+    said = [record.message for record in caplog.records if record.name == "collector.projections.runner"]
     assert said == ["projection stands still", "projection goes on"]
 
 

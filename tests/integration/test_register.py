@@ -12,9 +12,9 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from collector import tables
-from collector.database import Databases
 from collector.register import COLLECTOR_USER, Register, RegisterError
+from collector.storage import tables
+from collector.storage.database import Databases
 from forewarn.consent import Consent, ConsentError, document, new_key, sign
 from forewarn.signals import derive
 from forewarn.vocabulary import Source

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.database import Databases
-from collector.room import Room, Used, measure_of
+from collector.journal.room import Room, Used, measure_of
+from collector.storage.database import Databases
 from tests import blocks
 from tests.blocks import Script
 from tests.intakes import Collector
@@ -123,5 +123,5 @@ def test_at_the_limit_agents_are_held_with_a_reason_and_go_on_by_themselves(
     assert (ack.held, ack.upto) == ("", 10)
     assert collector.counters().held_reason == ""
     assert collector.intake.trouble() == ""
-    told = [record.message for record in caplog.records if record.name == "collector.intake"]
+    told = [record.message for record in caplog.records if record.name == "collector.intake.intake"]
     assert told == ["agents are held for want of room", "there is room again, agents go on"]

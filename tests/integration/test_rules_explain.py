@@ -9,8 +9,8 @@ import pytest
 
 from collector.api.application import application
 from collector.api.server import Server, bound
-from collector.database import open_sqlite
-from collector.rule_commands import main
+from collector.commands.rules import main
+from collector.storage.database import open_sqlite
 from rules.explain import explained
 from tests import api_parts, servers
 from tests.findings import finding

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.projections import Runner
+from collector.projections.runner import Runner
 from collector.series.duck import DuckStore
 from collector.series.influx import InfluxStore
 from collector.series.memory import MemoryStore

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import insert, select
 
-from collector import tables
-from collector.database import Databases, open_postgres
-from collector.journal import DatabaseJournal
+from collector.journal.disk import DatabaseJournal
+from collector.storage import tables
+from collector.storage.database import Databases, open_postgres
 from collector.tickets import cursors
 from collector.tickets.book import Book, Part
 from collector.tickets.holding import Moment

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases, open_postgres
-from collector.journal import Change, Mark, Taken
-from collector.lane import MakeEngine
-from collector.lanes import LaneRunner
-from collector.lease_tables import lease, member
-from collector.leases import Fenced, Leases
-from collector.shard_rules import ShardRules, needed_after
-from collector.shard_snapshots import oldest
-from collector.shared_journal import SharedJournal
+from collector.evaluation.lane import MakeEngine
+from collector.evaluation.shard_rules import ShardRules, needed_after
+from collector.evaluation.shard_snapshots import oldest
+from collector.journal.disk import Change, Mark, Taken
+from collector.journal.shared import SharedJournal
+from collector.projections.lanes import LaneRunner
+from collector.shards.leases import Fenced, Leases
+from collector.storage import tables
+from collector.storage.database import Databases, open_postgres
+from collector.storage.lease_tables import lease, member
 from collector.tickets import cursors
 from collector.tickets.book import Book
 from forewarn.wire import unpack

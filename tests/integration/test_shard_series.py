@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from collector.database import Databases, open_postgres
-from collector.entry import Entry
-from collector.lease_tables import lease
-from collector.leases import Fenced, Leases
-from collector.shard_series import SETTLED_SECONDS, ShardSeries
+from collector.journal.entry import Entry
+from collector.series.shards import SETTLED_SECONDS, ShardSeries
+from collector.shards.leases import Fenced, Leases
+from collector.storage.database import Databases, open_postgres
+from collector.storage.lease_tables import lease
 from collector.tickets import cursors
 from rules.samples import Batch
 from tests.blocks import NOW

@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 from psycopg import OperationalError
 
-from collector.database import Databases, StorageError, open_postgres
-from collector.intake import Intake
-from collector.journal import Change, Mark, Outrun, Taken
-from collector.lanes import Given, LaneRunner
-from collector.leases import Fenced, Fences, Leases
-from collector.proof_tables import dead_letter
+from collector.intake.intake import Intake
+from collector.journal.disk import Change, Mark, Outrun, Taken
+from collector.journal.shared import SharedJournal
+from collector.projections.lanes import Given, LaneRunner
 from collector.register import Register
-from collector.shared_journal import SharedJournal
+from collector.shards.leases import Fenced, Fences, Leases
+from collector.storage.database import Databases, StorageError, open_postgres
+from collector.storage.proof_tables import dead_letter
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.wire import unpack
 from tests.blocks import NOW, Script
@@ -169,7 +169,7 @@ def test_a_letter_of_a_shard_whose_lease_ran_out_is_left_to_the_next_owner(datab
 def test_a_part_that_cannot_take_a_shard_up_keeps_it_from_nobody(
     databases: Databases, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    monkeypatch.setattr("collector.lanes.TAKEN_UP_AT_ONCE", 64)
+    monkeypatch.setattr("collector.projections.lanes.TAKEN_UP_AT_ONCE", 64)
     clock = [100.0]
     first, second = (Leases(databases.journal, name, monotonic=lambda: clock[0]) for name in ("first", "second"))
     first.turn()

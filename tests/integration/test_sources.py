@@ -20,7 +20,7 @@ from agent.reading import Happening, Reading
 from agent.settings.login import Login
 from agent.settings.probes import ProbeSetting
 from agent.snmp.opening import opener
-from collector.devices import Devices
+from collector.evaluation.devices import Devices
 from forewarn import consent as consents
 from forewarn.consent import Refusal
 from forewarn.demo.responder import Device, Responder

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import delete, event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from collector import tables
-from collector.database import Databases
 from collector.notify import outbox
+from collector.storage import tables
+from collector.storage.database import Databases
 from collector.tickets import maintenance, rows
 from collector.tickets.book import Book
 from collector.tickets.holding import Holding

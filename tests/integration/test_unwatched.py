@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from collector import unwatched
 from collector.console.events import told
 from collector.console.words import Say
-from collector.database import Databases, reading
-from collector.devices import Devices
+from collector.evaluation import unwatched
+from collector.evaluation.devices import Devices
+from collector.storage.database import Databases, reading
 from rules.samples import Batch, Device, Happened
 from tests import api_parts
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases
-from collector.proof_tables import hole, proof
-from collector.proofs import newest
-from collector.verify import Account, Stretch, verify
+from collector.intake.verify import Account, Stretch, verify
+from collector.journal.proofs import newest
+from collector.storage import tables
+from collector.storage.database import Databases
+from collector.storage.proof_tables import hole, proof
 from forewarn.manifest import Manifest
 from forewarn.wire import Record
 from tests import blocks
@@ -282,7 +282,7 @@ def test_a_proof_is_written_once_however_often_its_block_comes(collector: Collec
 def test_an_agent_that_states_manifests_without_end_keeps_the_newest_proofs(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.proofs.PROOFS_OF_AGENT", 5)
+    monkeypatch.setattr("collector.journal.proofs.PROOFS_OF_AGENT", 5)
     script = Script()
     for first in range(1, 25, 2):
         manifest(script.poll(1), first)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from collector import tables
-from collector.database import Databases, open_sqlite
-from collector.entry import Entry
-from collector.journal import DatabaseJournal
-from collector.projections import Runner
-from collector.proof_tables import identity
-from collector.witness import MARGIN, Replaced, Witness, adopt
+from collector.journal.disk import DatabaseJournal
+from collector.journal.entry import Entry
+from collector.journal.witness import MARGIN, Replaced, Witness, adopt
+from collector.projections.runner import Runner
+from collector.storage import tables
+from collector.storage.database import Databases, open_sqlite
+from collector.storage.proof_tables import identity
 from forewarn.bus import Backoff
 from tests.agents import until
 
@@ -52,11 +52,11 @@ def test_two_processes_that_begin_at_once_name_the_journal_once(
     first, second = (Witness(databases.journal, databases.service) for _ in range(2))
 
     def meanwhile() -> str:
-        monkeypatch.setattr("collector.witness.ULID", lambda: "01Z")
+        monkeypatch.setattr("collector.journal.witness.ULID", lambda: "01Z")
         second.check("rules")
         return "01A"
 
-    monkeypatch.setattr("collector.witness.ULID", meanwhile)
+    monkeypatch.setattr("collector.journal.witness.ULID", meanwhile)
     first.check("rules")
     second.check("rules")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.acks import Acks
-from collector.sitting import Note
+from collector.intake.acks import Acks
+from collector.intake.sitting import Note
 from forewarn.bus import Offline
 from forewarn.bus.loopback import Exchange, LoopbackBus
 from forewarn.signals import Ack, open_ack, peek_ack

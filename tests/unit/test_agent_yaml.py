@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.settings import load
-from collector.enrolment import agent_yaml
+from collector.commands.enrolment import agent_yaml
 from collector.register import Enrolled
 from forewarn.bus import Broker, Node, Tls
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from collector.batching import FUTURE, to_batches
-from collector.entry import Entry
+from collector.journal.batching import FUTURE, to_batches
+from collector.journal.entry import Entry
 from forewarn.vocabulary import DeviceKind, Source
 from forewarn.wire import Block, Received, Record, Shape, TableShape
 from rules.samples import Device

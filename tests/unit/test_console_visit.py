@@ -13,8 +13,8 @@ from collector.console import visit as module
 from collector.console.sessions import Sessions
 from collector.console.visit import LoggedOut, Threads, Unanswered, Visit
 from collector.console.words import Say
-from collector.database import Unreachable
 from collector.series.store import Unavailable
+from collector.storage.database import Unreachable
 
 NOTHING: Any = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from collector.inbox import LANE, LANE_LIMIT, OVERHEAD, ROOM, Inbox
+from collector.intake.inbox import LANE, LANE_LIMIT, OVERHEAD, ROOM, Inbox
 
 SIZE = 100
 COST = SIZE + OVERHEAD

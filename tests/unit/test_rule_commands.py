@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.rule_commands import main
+from collector.commands.rules import main
 from rules.engine import Engine, operator
 from rules.explain import explained
 from rules.functions import FUNCTIONS

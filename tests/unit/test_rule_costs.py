@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from collector.costs import Meter, RuleCost, shares
+from collector.evaluation.costs import Meter, RuleCost, shares
 from rules.engine import Cost, Engine
 from rules.samples import Arrival
 from tests.rule_batches import BEGIN, batch, one_rule, series, shape

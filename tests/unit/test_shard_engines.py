@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from collector.batching import to_batches
-from collector.entry import Entry
-from collector.shared_journal import attests, mask
+from collector.journal.batching import to_batches
+from collector.journal.entry import Entry
+from collector.journal.shared import attests, mask
 from rules.engine import Engine
 from rules.finding import Finding
 from rules.ruleset import ruleset

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collector import snapshots
-from collector.snapshots import Snapshot, Snapshots
+from collector.evaluation import snapshots
+from collector.evaluation.snapshots import Snapshot, Snapshots
 
 
 def written(folder: Path) -> list[str]:

@@ -1,10 +1,10 @@
-"""Runs the revisions of the journal database on the connection that `collector.database` hands over."""
+"""Runs the revisions of the journal database on the connection that `collector.storage.database` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from collector.tables import JOURNAL
+from collector.storage.tables import JOURNAL
 
 context.configure(
     connection=context.config.attributes["connection"],

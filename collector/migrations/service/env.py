@@ -1,10 +1,10 @@
-"""Runs the revisions of the service database on the connection that `collector.database` hands over."""
+"""Runs the revisions of the service database on the connection that `collector.storage.database` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from collector.tables import SERVICE
+from collector.storage.tables import SERVICE
 
 context.configure(
     connection=context.config.attributes["connection"],

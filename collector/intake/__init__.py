@@ -1,0 +1,1 @@
+"""From the broker's messages to committed journal entries, and back to the agents as acknowledgements."""
