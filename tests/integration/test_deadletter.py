@@ -172,7 +172,7 @@ def test_old_letters_are_forgotten(collector: Collector, letters: DeadLetters) -
 def test_the_newest_thousand_are_kept(
     collector: Collector, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.journal.disk.deadletter.LETTERS", 3)
+    monkeypatch.setattr("collector.journal.deadletter.LETTERS", 3)
     script = Script().poll(5)
     collector.send(script.topic, *(script.block(seq, seq) for seq in range(1, 6)))
     for entry in entries(collector):

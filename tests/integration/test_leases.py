@@ -199,7 +199,7 @@ def test_a_transaction_nobody_goes_on_with_is_ended_by_the_database(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "collector.shard_names.leases._LIMIT_IDLE",
+        "collector.shards.leases._LIMIT_IDLE",
         sa.text("SELECT set_config('idle_in_transaction_session_timeout', '50', true)"),
     )
     asked = threading.Event()

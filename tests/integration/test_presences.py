@@ -99,7 +99,7 @@ def test_what_is_no_presence_is_counted(heard: Heard, topic: str, payload: bytes
 
 
 def test_made_up_names_do_not_fill_the_memory(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.intake.intake.presences.MOST", 10)
+    monkeypatch.setattr("collector.intake.presences.MOST", 10)
     for number in range(50):
         heard.say("online", 1, agent=f"x{number}")
     assert len(heard.book._heard) == 10
