@@ -5,7 +5,7 @@ synchronous=FULL). A record's bytes are made once, by `append`, and leave as the
 is replaced in place by one lost record, so that the numbers held are always contiguous from `oldest` to `head`.
 
 Errors:
-    sqlite3.Error   as SQLite raises it; `agent.soundness` says what it means
+    sqlite3.Error   as SQLite raises it; `agent.delivery.soundness` says what it means
     FileUnusable    (layout) the file is no spool of ours
     Damaged         the next record to be cut is not what was written; `give_up` declares it
 """

@@ -1,7 +1,7 @@
 """A source of a device other than SNMP: what ISAPI, ONVIF and probes have in common when they are polled.
 
 The one that leads says whether the device is up, tells its inventory, and notices when another device answers under its
-name; see `agent.visited`. One beside it gives what those before it do not, and its texts to the inventory of the one
+name; see `agent.devices.visited`. One beside it gives what those before it do not, and its texts to the inventory of the one
 that leads.
 
 Errors: none; a failure is a reading with its reason.

@@ -29,7 +29,7 @@ _log = Log(__name__)
 class Remembered(msgspec.Struct, omit_defaults=True):
     """One device. `booted` is when its uptime began, Unix seconds, across the wraps of sysUpTime.
 
-    `link` is where it was last found to hang, see `agent.wiring`. `engine` is the SNMP engine id it showed, hexadecimal,
+    `link` is where it was last found to hang, see `agent.polling.wiring`. `engine` is the SNMP engine id it showed, hexadecimal,
     `double` the device that was found to show the same, see `agent.devices.engines`.
     """
 

@@ -1,8 +1,8 @@
 """What the agent knows of one device between two polls, and one poll of it.
 
 A poll gives readings and happenings, whatever the device does: a failure is a reading too, with its reason, and what
-came before it failed is kept. The device is met anew (matched, its rows walked, its inventory read) when `agent.rows`
-says so; in between only values are asked for. One that is down is asked for a single object, see `agent.health`.
+came before it failed is kept. The device is met anew (matched, its rows walked, its inventory read) when `agent.polling.rows`
+says so; in between only values are asked for. One that is down is asked for a single object, see `agent.devices.health`.
 """
 
 from __future__ import annotations

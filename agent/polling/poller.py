@@ -83,7 +83,7 @@ class Poller:
 
     Args:
         devices: whom to poll.
-        profiles: by id, see `agent.profile.load_folder`.
+        profiles: by id, see `agent.profiles.files.load_folder`.
         open_session: see `agent.snmp.opening`.
         sink: where readings go.
         permit: asked before each poll with the source and the device's address (None: this host); None allows.

@@ -1,6 +1,6 @@
 """Which device hangs on which switch port, found from what all switches of the agent tell, and told in the inventory.
 
-A sink before the sink: what goes to the inventory passes here. Each switch tells its neighbours (`agent.neighbours`);
+A sink before the sink: what goes to the inventory passes here. Each switch tells its neighbours (`agent.polling.neighbours`);
 once every device was heard, or had time enough to be, they are joined (switches among each other as well), and a
 device's inventory says `switch`, `switch_port`, `poe_port` where the switch feeds it, and `switch_found_by` (lldp or
 fdb). What the settings say by hand is never changed. When a link is found or moves after the inventory was told, it is

@@ -1,7 +1,7 @@
 """The words of a profile file: what may stand in it, and what each key means. `docs/profiles.md` tells the same to people.
 
 A `Draft` is a file as it was written; a `Profile` is what comes of it once it has taken over what it extends. Reading
-and extending is in `agent.profile`, what is wrong with one in `agent.faults`.
+and extending is in `agent.profiles.files`, what is wrong with one in `agent.profiles.faults`.
 """
 
 from __future__ import annotations

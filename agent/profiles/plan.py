@@ -1,6 +1,6 @@
 """What to ask one device for, and where each answer goes: a profile met with the rows that the device has.
 
-A plan is made once, in `agent.drawing`, and serves every poll until the rows change: each poll then asks for exactly
+A plan is made once, in `agent.profiles.drawing`, and serves every poll until the rows change: each poll then asks for exactly
 the objects that exist, packed across tables, and walks only the columns that are taken as a whole. The shape
 follows from the profile and the row names alone; an object that the device lacks leaves a null.
 """

@@ -2,7 +2,7 @@
 
 Two Protocols: `Exchange` is one request and its answer, which an adapter makes of a client library; `Session` is what
 the poller uses, with the retries, packing and bounds of `agent.snmp.requester` around any Exchange. Values are plain:
-int for every number of the SMI, bytes for OCTET STRING and Opaque (`agent.conversion` reads the float in one), str for
+int for every number of the SMI, bytes for OCTET STRING and Opaque (`agent.profiles.conversion` reads the float in one), str for
 OBJECT IDENTIFIER (dotted, no leading dot) and IpAddress. An object that is not there is absent from the result, never None or 0. Reading is all
 there is: neither Protocol can write.
 

@@ -132,7 +132,7 @@ def heard(version: str, given: Sequence[tuple[Any, Any]], respond: Callable[[], 
 
 
 def said(value: Any) -> str:
-    """A value as text, see `agent.conversion.words`; what is not there is ""."""
+    """A value as text, see `agent.profiles.conversion.words`; what is not there is ""."""
     if isinstance(value, rfc1905.NoSuchObject | rfc1905.NoSuchInstance | rfc1905.EndOfMibView | univ.Null):
         return ""
     if isinstance(value, rfc1902.IpAddress):

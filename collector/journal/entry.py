@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 
 class Unable(Protocol):
-    """Who keeps what a projection can never take; see `collector.journal.disk.deadletter`."""
+    """Who keeps what a projection can never take; see `collector.journal.deadletter`."""
 
     def note(self, projection: str, entry: Entry, reason: str, detail: str) -> None:
         """Notes it, once however often it is told."""

@@ -6,7 +6,7 @@ the spool's own ledger the simulator writes one of its own: which device, when, 
 
 Errors:
     Unanswered   a simulated device did not answer the poll its history is made from
-    SpoolError   the spool cannot be used (from `agent.spool`)
+    SpoolError   the spool cannot be used (from `agent.delivery.spool`)
 """
 
 from __future__ import annotations
