@@ -43,7 +43,7 @@ check: setup ## lint, format, types, import contracts, structure
 
 test: setup ## every test, with the time each suite took (WORKERS= at once, ARGS= goes to pytest)
 	@.ci/servers || true
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 demo: setup ## a simulated site, the first forecast ticket (ARGS="--lang zh", "--until-ticket --json", "--data DIR")
 	@$(BIN)/forewarn demo $(ARGS)

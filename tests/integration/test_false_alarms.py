@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from collector.storage import database, tables
+import collector
+from collector.storage import tables
 from collector.storage.database import Databases, open_postgres, open_sqlite
 from collector.tickets.book import Book
 from collector.tickets.lifecycle import SYSTEM, Refusal, State, Verdict
@@ -222,7 +223,7 @@ def bring(engine: sa.Engine, revision: str) -> None:
         if schema:
             connection.execute(sa.text("CREATE SCHEMA service"))
         config = alembic.config.Config(attributes={"connection": connection, "schema": schema})
-        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations" / "service"))
+        config.set_main_option("script_location", str(Path(collector.__file__).parent / "migrations" / "service"))
         alembic.command.upgrade(config, revision)
 
 
