@@ -1,6 +1,6 @@
 """SNMP v3 of the pysnmp adapter: a user with keys, and an engine of our own that knows the device's.
 
-Errors: those of `agent.snmp.pysnmp`.
+Errors: those of `agent.snmp.pysnmp_exchange`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pysnmp.hlapi.v3arch import asyncio as v3
 from pysnmp.proto import errind
 
 from agent.settings.credential import Access
-from agent.snmp.pysnmp import PysnmpExchange
+from agent.snmp.pysnmp_exchange import PysnmpExchange
 from agent.snmp.session import Locked
 
 AUTHENTICATION = {

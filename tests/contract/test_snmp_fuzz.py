@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from agent.snmp import gufo, pysnmp
+from agent.snmp import gufo, pysnmp, pysnmp_exchange
 from forewarn.demo import ber
 from tests import fuzzing
 from tests.interpreting import Part, Possible, answered, meanings, shown
@@ -33,7 +33,7 @@ QUIET = settings(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(pysnmp, "GRACE", 0.05)
+    monkeypatch.setattr(pysnmp_exchange, "GRACE", 0.05)
     logging.getLogger("agent").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("agent").setLevel(logging.NOTSET)
